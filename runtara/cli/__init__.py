@@ -1,0 +1,3 @@
+"""The runtara command."""
+
+__all__ = ()

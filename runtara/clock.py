@@ -1,0 +1,49 @@
+"""The only clock: everything that needs the time or wants to wait is handed one of these."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import anyio
+
+__all__ = ("Clock", "SystemClock")
+
+
+class Clock(Protocol):
+    """Wall time for what is stored, monotonic time for what is measured, and waiting."""
+
+    def now(self) -> datetime:
+        """The wall clock, an aware UTC datetime."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed point; never goes back."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns when ``seconds`` have passed; at once when that is not positive."""
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Returns when ``now() >= at``, however the wall clock was set in between."""
+
+
+class SystemClock:
+    """See ``Clock``. The machine's clock."""
+
+    def now(self) -> datetime:
+        """See ``Clock.now``."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """See ``Clock.monotonic``."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """See ``Clock.sleep``."""
+        await anyio.sleep(max(0.0, seconds))
+
+    async def sleep_until(self, at: datetime) -> None:
+        """See ``Clock.sleep_until``."""
+        while (left := at - self.now()) > timedelta(0):
+            # In slices, so that a wall clock set forward is noticed.
+            await anyio.sleep(min(left.total_seconds(), 60.0))

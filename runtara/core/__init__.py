@@ -1,0 +1,3 @@
+"""The durable core: instances, attempts, checkpoints, signals and events over one persistence seam."""
+
+__all__ = ()

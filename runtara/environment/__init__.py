@@ -1,0 +1,3 @@
+"""The environment: images, launches, wakes, monitoring and recovery, on top of the core."""
+
+__all__ = ()

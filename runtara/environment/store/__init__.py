@@ -1,0 +1,3 @@
+"""The store seam of the environment: images and access tokens."""
+
+__all__ = ()

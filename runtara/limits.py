@@ -1,0 +1,65 @@
+"""Every limit of the platform: one name, one unit, one number, and the reason for the number.
+
+A limit is enforced on both sides of the wire and tested one past it (``tests/unit/test_limits.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = (
+    "ATTEMPTS_WITHOUT_PROGRESS_MAX",
+    "CHECKPOINT_BYTES_MAX",
+    "CHECKPOINT_KEY_BYTES_MAX",
+    "ERROR_BYTES_MAX",
+    "EVENT_PAYLOAD_BYTES_MAX",
+    "FRAME_BYTES_MAX",
+    "IMAGE_BYTES_MAX",
+    "INPUT_BYTES_MAX",
+    "NAME_CHARACTERS_MAX",
+    "OUTPUT_BYTES_MAX",
+    "PAGE_ROWS_DEFAULT",
+    "PAGE_ROWS_MAX",
+    "PENDING_INSTANCES_MAX",
+    "PREFETCH_BYTES_MAX",
+    "REQUESTS_IN_FLIGHT_MAX",
+    "SIGNAL_PAYLOAD_BYTES_MAX",
+    "UPLOAD_CHUNK_BYTES_MAX",
+    "WRITER_QUEUE_MAX",
+)
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# The reference's frame limit, kept because products rely on it.
+FRAME_BYTES_MAX: Final = 64 * MIB
+# What fits into one frame together with its envelope.
+CHECKPOINT_BYTES_MAX: Final = 16 * MIB
+INPUT_BYTES_MAX: Final = 16 * MIB
+OUTPUT_BYTES_MAX: Final = 16 * MIB
+SIGNAL_PAYLOAD_BYTES_MAX: Final = 1 * MIB
+EVENT_PAYLOAD_BYTES_MAX: Final = 1 * MIB
+ERROR_BYTES_MAX: Final = 64 * KIB
+
+# A B-tree entry of PostgreSQL takes at most 2,704 bytes.
+CHECKPOINT_KEY_BYTES_MAX: Final = 1024
+NAME_CHARACTERS_MAX: Final = 128
+
+IMAGE_BYTES_MAX: Final = 512 * MIB
+UPLOAD_CHUNK_BYTES_MAX: Final = 1 * MIB
+
+# Checkpoints that one launch record or one prefetch reply carries; the rest is asked for page by page.
+PREFETCH_BYTES_MAX: Final = 8 * MIB
+
+PAGE_ROWS_DEFAULT: Final = 100
+PAGE_ROWS_MAX: Final = 1000
+
+# Requests of one connection that wait for an answer, and writes of one server that wait for a commit.
+REQUESTS_IN_FLIGHT_MAX: Final = 1024
+WRITER_QUEUE_MAX: Final = 20_000
+
+# Instances of one tenant that may wait for their launch (sleeping ones do not count).
+PENDING_INSTANCES_MAX: Final = 100_000
+
+# Crashes in a row without a new checkpoint before an instance is failed.
+ATTEMPTS_WITHOUT_PROGRESS_MAX: Final = 5

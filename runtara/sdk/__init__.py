@@ -1,0 +1,3 @@
+"""What authors of durable programs import."""
+
+__all__ = ()

@@ -1,0 +1,3 @@
+"""The transport seam: ordered bytes between two sides, with credentials. QUIC in ``quic``, a fake in ``memory``."""
+
+__all__ = ()
