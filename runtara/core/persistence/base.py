@@ -49,6 +49,7 @@ __all__ = (
     "Outcome",
     "OutcomeKind",
     "Persistence",
+    "RecordExit",
     "RecordRetry",
     "SaveCheckpoint",
     "SignalSent",
@@ -123,7 +124,22 @@ class ChangeStatus:
     """UTF-8 JSON for the payload of the event."""
 
 
-Write: TypeAlias = SaveCheckpoint | AppendEvent | RecordRetry | AckSignal | ChangeStatus
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordExit:
+    """Store how the process of an attempt ended, whatever the status is by then; no event, no change of status.
+
+    The outcome is DONE with the status as it is (RUNNING: the program never reported its end), or FENCED when the
+    epoch is not the instance's latest. Repeating it overwrites the same values.
+    """
+
+    instance_no: InstanceNo
+    epoch: int
+    exit_code: int | None
+    """As a shell would show it: 128 + n for signal n. None when nobody knows."""
+    usage: ResourceUsage
+
+
+Write: TypeAlias = SaveCheckpoint | AppendEvent | RecordRetry | AckSignal | ChangeStatus | RecordExit
 
 
 class OutcomeKind(StrEnum):
