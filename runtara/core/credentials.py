@@ -50,9 +50,7 @@ class CredentialMint:
         # Never back, and after a restart beyond everything that the former process gave out.
         self._sequence = max(self._sequence + 1, int(now_s * 1000))
         not_after_s = now_s + CREDENTIAL_VALIDITY_S
-        body = _BODY.pack(
-            _VERSION, instance_no, epoch, self._sequence, int(not_after_s * 1000), secrets.token_bytes(8)
-        )
+        body = _BODY.pack(_VERSION, instance_no, epoch, self._sequence, int(not_after_s * 1000), secrets.token_bytes(8))
         label = body + self._mac(body)
         return Psk(label=label, secret=self._secret(label), not_after_s=not_after_s)
 

@@ -159,17 +159,13 @@ class Engine:
         Raises:
             IllegalTransition: the instance has ended.
         """
-        sent = await self.persistence.send_signal(
-            instance.instance_no, SignalKind.CUSTOM, name=name, payload=payload
-        )
+        sent = await self.persistence.send_signal(instance.instance_no, SignalKind.CUSTOM, name=name, payload=payload)
         if sent.woke:
             self.changed(instance.instance_no, sent.status)
         await self._route(sent)
         return sent
 
-    async def _steer(
-        self, instance: Instance, verb: str, once: Callable[[Instance], Awaitable[bool]]
-    ) -> Instance:
+    async def _steer(self, instance: Instance, verb: str, once: Callable[[Instance], Awaitable[bool]]) -> Instance:
         """Try until the change that fits the status was applied; the instance as it is then."""
         for _ in range(_ROUNDS_MAX):
             if await once(instance):

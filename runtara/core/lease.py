@@ -30,7 +30,7 @@ class Lease:
     """The lease of one server. ``open`` once, then ``run`` until cancelled, then ``close``."""
 
     def __init__(
-        self, persistence: Persistence, *, name: str, clock: Clock, lease_s: float = LEASE_S, XX
+        self, persistence: Persistence, *, name: str, clock: Clock, lease_s: float = LEASE_S, grace_s: float = GRACE_S
     ) -> None:
         self._persistence = persistence
         self._name = name

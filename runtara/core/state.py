@@ -1,9 +1,10 @@
 """The state machine of an instance, as one table. Nothing else decides what may follow what.
 
 How to read it. A *change* is something that happens to an instance; a *rule* says in which statuses it may happen,
-what the status is then, and why (the termination reason). The guard of every change is the same pair: the status is
-one of ``sources``, and, when ``by_attempt``, the epoch is the one of the caller. Both are checked in the statement
-that writes (``persistence``), so a change that lost a race changes nothing and says so.
+what the status is then, and why (the termination reason). The guard of every change is the same: the status is one
+of ``sources`` (for a few changes the reason is one of ``source_reasons`` too), and, when ``by_attempt``, the epoch is
+the caller's. All are checked in the statement that writes (``persistence``), so a change that lost a race changes
+nothing and says so.
 
 Rules that hold for the whole table, and are tested on it:
 1. A terminal status has no way out except ``RETRY``, which only a person asks for.
@@ -87,6 +88,8 @@ class Rule:
     by_attempt: bool = True
     """The caller must name the epoch, and it must be the current one."""
     new_attempt: bool = False
+    source_reasons: frozenset[TerminationReason] | None = None
+    """When given, the change needs one of these termination reasons too: a resume must not end a sleep."""
     counts_against_progress: bool = False
     """The attempt ended without our wish: it counts unless it saved a checkpoint."""
 
@@ -111,15 +114,35 @@ RULES: Final[Mapping[Change, Rule]] = {
     Change.CANCEL: Rule(_ACTIVE, Status.CANCELLED, _R.CANCELLED, _E.CANCELLED, Wake.NONE),
     Change.CANCEL_PARKED: Rule(_PARKED, Status.CANCELLED, _R.CANCELLED, _E.CANCELLED, Wake.NONE, by_attempt=False),
     Change.STOP: Rule(_ACTIVE, Status.CANCELLED, _R.STOPPED, _E.CANCELLED, Wake.NONE),
-    Change.RESUME: Rule(frozenset({_SUSPENDED}), _PENDING, None, _E.RESUMED, Wake.NOW, by_attempt=False),
+    Change.RESUME: Rule(
+        frozenset({_SUSPENDED}),
+        _PENDING,
+        None,
+        _E.RESUMED,
+        Wake.NOW,
+        by_attempt=False,
+        source_reasons=frozenset({_R.PAUSED}),
+    ),
     Change.RESUME_SLEEP: Rule(
-        frozenset({_SUSPENDED}), _SUSPENDED, _R.SLEEPING, _E.RESUMED, Wake.SLEEP_UNTIL, by_attempt=False
+        frozenset({_SUSPENDED}),
+        _SUSPENDED,
+        _R.SLEEPING,
+        _E.RESUMED,
+        Wake.SLEEP_UNTIL,
+        by_attempt=False,
+        source_reasons=frozenset({_R.PAUSED}),
     ),
-    Change.SIGNAL_ARRIVED: Rule(frozenset({_SUSPENDED}), _PENDING, None, _E.RESUMED, Wake.NOW, by_attempt=False),
+    Change.SIGNAL_ARRIVED: Rule(
+        frozenset({_SUSPENDED}),
+        _PENDING,
+        None,
+        _E.RESUMED,
+        Wake.NOW,
+        by_attempt=False,
+        source_reasons=frozenset({_R.WAITING_SIGNAL}),
+    ),
     Change.CRASH: Rule(_ACTIVE, _PENDING, _R.CRASHED, _E.REQUEUED, Wake.GIVEN, counts_against_progress=True),
-    Change.CRASH_LAST: Rule(
-        _ACTIVE, Status.FAILED, _R.CRASHED, _E.FAILED, Wake.NONE, counts_against_progress=True
-    ),
+    Change.CRASH_LAST: Rule(_ACTIVE, Status.FAILED, _R.CRASHED, _E.FAILED, Wake.NONE, counts_against_progress=True),
     Change.TIME_OUT: Rule(_ACTIVE, Status.FAILED, _R.TIMEOUT, _E.FAILED, Wake.NONE),
     Change.LAUNCH_FAIL: Rule(
         _ACTIVE, _PENDING, _R.LAUNCH_FAILED, _E.REQUEUED, Wake.GIVEN, counts_against_progress=True
