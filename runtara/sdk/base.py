@@ -20,6 +20,7 @@ __all__ = (
     "AttemptSuperseded",
     "Durable",
     "InstanceCancelled",
+    "InstanceFailed",
     "InstanceInfo",
     "InstancePaused",
     "InstanceSuspended",
@@ -45,6 +46,18 @@ class InstanceSuspended(Interruption):
 
 class AttemptSuperseded(Interruption):
     """A newer attempt runs: nothing that this one does counts any more."""
+
+
+class InstanceFailed(Exception):
+    """Raised by a program's entry to end the instance as failed with exactly this structured error.
+
+    Any other exception of an entry is a failure as well, described by its type, message and traceback.
+    """
+
+    def __init__(self, message: str, *, error: bytes) -> None:
+        super().__init__(message)
+        self.error = error
+        """The JSON that ``Durable.fail`` gets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
