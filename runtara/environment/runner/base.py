@@ -38,6 +38,7 @@ class ResourceLimits:
 class LaunchRequest:
     """One attempt to start."""
 
+    instance_no: InstanceNo
     artifact: Path
     """The verified image file on this host; read-only."""
     directory: Path
