@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -64,10 +65,17 @@ class Kind:
     maximum: float | None = None
 
 
+def _parse_integer(value: str) -> int:
+    # int() alone would also take "8_001", " 1" and digits of other scripts.
+    if re.fullmatch(r"-?[0-9]{1,20}", value) is None:
+        raise ValueError(value)
+    return int(value)
+
+
 def integer(minimum: int, maximum: int, unit: str) -> Kind:
     """Whole numbers in a range, both ends included."""
     return Kind(
-        parse=int,
+        parse=_parse_integer,
         accepts=lambda value: isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum,
         expects=f"a whole number from {minimum} to {maximum} ({unit})",
         unit=unit,
@@ -117,9 +125,9 @@ def split_address(value: str) -> tuple[str, int]:
     host, colon, port = value.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not bare or (":" in bare and bare == host) or not _is_line(bare):
-        raise ValueError(value)
+        raise ValueError(f"{value!r} is no address")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(value)
+        raise ValueError(f"{value!r} is no address")
     return bare, int(port)
 
 
@@ -558,12 +566,14 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[tuple[st
     return [(name, next(iter(get_close_matches(name, known, n=1)), None)) for name in strangers]
 
 
+_PASSWORD: Final = re.compile(r"(?i)(password=)[^&\s]*")
+
+
 def mask_url(url: str) -> str:
     """The URL without its password, for people and logs; a text that is no URL comes back as it is."""
     scheme, separator, rest = url.partition("://")
-    if not separator:
-        return url
     # The password may itself hold an "@" or "/", so everything up to the last "@" counts as credentials.
     credentials, at, address = rest.rpartition("@")
     user, colon, _ = credentials.partition(":")
-    return f"{scheme}://{user}{':***' if colon else ''}{at}{address}"
+    masked = f"{scheme}{separator}{user}{':***' if colon else ''}{at}{address}"
+    return _PASSWORD.sub(r"\1***", masked)
