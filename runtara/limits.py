@@ -9,13 +9,16 @@ from typing import Final
 
 __all__ = (
     "ATTEMPTS_WITHOUT_PROGRESS_MAX",
+    "BRANCHES_NESTED_MAX",
     "CHECKPOINT_BYTES_MAX",
     "CHECKPOINT_KEY_BYTES_MAX",
     "ERROR_BYTES_MAX",
     "EVENT_PAYLOAD_BYTES_MAX",
     "FRAME_BYTES_MAX",
+    "GREETING_BYTES_MAX",
     "IMAGE_BYTES_MAX",
     "INPUT_BYTES_MAX",
+    "MANIFEST_BYTES_MAX",
     "NAME_CHARACTERS_MAX",
     "OUTPUT_BYTES_MAX",
     "PAGE_ROWS_DEFAULT",
@@ -23,7 +26,13 @@ __all__ = (
     "PENDING_INSTANCES_MAX",
     "PREFETCH_BYTES_MAX",
     "REQUESTS_IN_FLIGHT_MAX",
+    "REQUEST_BYTES_IN_FLIGHT_MAX",
+    "RETRY_DELAY_MS_MAX",
+    "SCENARIO_BYTES_MAX",
+    "SCENARIO_NESTING_MAX",
+    "SCENARIO_STEPS_MAX",
     "SIGNAL_PAYLOAD_BYTES_MAX",
+    "UNSENT_BYTES_MAX",
     "UPLOAD_CHUNK_BYTES_MAX",
     "WRITER_QUEUE_MAX",
 )
@@ -33,6 +42,10 @@ MIB: Final = 1024 * KIB
 
 # The reference's frame limit, kept because products rely on it.
 FRAME_BYTES_MAX: Final = 64 * MIB
+# Before it was let in, a peer may make us hold this much.
+GREETING_BYTES_MAX: Final = 64 * KIB
+# What waits for a peer that does not read; beyond it the connection ends.
+UNSENT_BYTES_MAX: Final = 256 * MIB
 # What fits into one frame together with its envelope.
 CHECKPOINT_BYTES_MAX: Final = 16 * MIB
 INPUT_BYTES_MAX: Final = 16 * MIB
@@ -56,6 +69,7 @@ PAGE_ROWS_MAX: Final = 1000
 
 # Requests of one connection that wait for an answer, and writes of one server that wait for a commit.
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
+REQUEST_BYTES_IN_FLIGHT_MAX: Final = 128 * MIB
 WRITER_QUEUE_MAX: Final = 20_000
 
 # Instances of one tenant that may wait for their launch (sleeping ones do not count).
@@ -63,3 +77,16 @@ PENDING_INSTANCES_MAX: Final = 100_000
 
 # Crashes in a row without a new checkpoint before an instance is failed.
 ATTEMPTS_WITHOUT_PROGRESS_MAX: Final = 5
+
+# A scenario is written by people and drawn on a screen; these are far beyond what anybody can read.
+SCENARIO_BYTES_MAX: Final = 4 * MIB
+SCENARIO_STEPS_MAX: Final = 1000
+SCENARIO_NESTING_MAX: Final = 64
+# Python refuses more than 100 levels of indentation.
+BRANCHES_NESTED_MAX: Final = 32
+
+# What a manifest of an artifact may take; it is read before anything is known about the artifact.
+MANIFEST_BYTES_MAX: Final = 256 * KIB
+
+# The backoff of a step doubles up to here (or to the step's own first delay, when that is longer).
+RETRY_DELAY_MS_MAX: Final = 60_000
