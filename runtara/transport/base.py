@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from runtara.protocol.launch import Psk
 
 __all__ = (
+    "UNSENT_HIGH_WATER_BYTES",
     "Address",
     "Channel",
     "ChannelHandler",
@@ -24,6 +25,9 @@ __all__ = (
     "ServerOptions",
     "Transport",
 )
+
+UNSENT_HIGH_WATER_BYTES: Final = 1024 * 1024
+"""Above this a sender that can wait should: see ``Channel.drained``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class Channel(Protocol):
         """How much was queued and is not yet acknowledged by the peer, as far as the implementation knows."""
 
     async def drained(self) -> None:
-        """Returns when ``unsent_bytes`` is below the high-water mark (1 MiB), or the channel is closed."""
+        """Returns when ``unsent_bytes`` is at most ``UNSENT_HIGH_WATER_BYTES``, or the channel is closed."""
 
     def close(self, *, reason: str = "") -> None:
         """End it; what was queued is still tried. ``closed`` of the handler follows. Safe twice."""
@@ -144,9 +148,7 @@ class Transport(Protocol):
     def name(self) -> str:
         """``quic/qh3``, ``quic/aioquic`` or ``memory``."""
 
-    async def listen(
-        self, address: Address, options: ServerOptions, accept: Callable[[], ChannelHandler]
-    ) -> Listener:
+    async def listen(self, address: Address, options: ServerOptions, accept: Callable[[], ChannelHandler]) -> Listener:
         """Serve; ``accept`` makes the handler of each new channel, after its handshake.
 
         Raises ``Unavailable`` (with ``address`` among its attributes) when the port is taken.
