@@ -12,12 +12,18 @@ __all__ = (
     "BRANCHES_NESTED_MAX",
     "CHECKPOINT_BYTES_MAX",
     "CHECKPOINT_KEY_BYTES_MAX",
+    "CURSOR_CHARACTERS_MAX",
     "ERROR_BYTES_MAX",
     "EVENT_PAYLOAD_BYTES_MAX",
+    "EXECUTION_TIMEOUT_S_MAX",
     "FRAME_BYTES_MAX",
     "GREETING_BYTES_MAX",
     "IMAGE_BYTES_MAX",
+    "IMAGE_METADATA_BYTES_MAX",
     "INPUT_BYTES_MAX",
+    "LOG_BYTES_MAX",
+    "MANAGEMENT_REQUESTS_MAX",
+    "MANAGEMENT_REQUESTS_PER_CONNECTION_MAX",
     "MANIFEST_BYTES_MAX",
     "NAME_CHARACTERS_MAX",
     "OUTPUT_BYTES_MAX",
@@ -32,8 +38,13 @@ __all__ = (
     "SCENARIO_NESTING_MAX",
     "SCENARIO_STEPS_MAX",
     "SIGNAL_PAYLOAD_BYTES_MAX",
+    "START_ENV_BYTES_MAX",
+    "STOP_GRACE_S_MAX",
+    "TEXT_CHARACTERS_MAX",
     "UNSENT_BYTES_MAX",
+    "UPLOADS_PER_CONNECTION_MAX",
     "UPLOAD_CHUNK_BYTES_MAX",
+    "WATCHES_PER_CONNECTION_MAX",
     "WRITER_QUEUE_MAX",
 )
 
@@ -90,3 +101,19 @@ MANIFEST_BYTES_MAX: Final = 256 * KIB
 
 # The backoff of a step doubles up to here (or to the step's own first delay, when that is longer).
 RETRY_DELAY_MS_MAX: Final = 60_000
+
+# What a start may add to a program's environment, names and values together: Linux gives a process 128 KiB per string.
+START_ENV_BYTES_MAX: Final = 64 * KIB
+EXECUTION_TIMEOUT_S_MAX: Final = 365 * 86_400
+STOP_GRACE_S_MAX: Final = 3600
+IMAGE_METADATA_BYTES_MAX: Final = 256 * KIB
+# Descriptions, notes and reasons: a paragraph.
+TEXT_CHARACTERS_MAX: Final = 1024
+CURSOR_CHARACTERS_MAX: Final = 512
+LOG_BYTES_MAX: Final = 1 * MIB
+
+# Of one management connection, and of all of a server: whoever wants more is told to come back.
+MANAGEMENT_REQUESTS_PER_CONNECTION_MAX: Final = 128
+MANAGEMENT_REQUESTS_MAX: Final = 2048
+WATCHES_PER_CONNECTION_MAX: Final = 10_000
+UPLOADS_PER_CONNECTION_MAX: Final = 4
