@@ -52,6 +52,10 @@ def _request(tmp_path: Path, source: str, *, input_: bytes = b"{}") -> LaunchReq
     )
 
 
+def _reap(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, os.WNOHANG)[1])
+
+
 async def test_the_handle_is_on_disk_before_the_program_begins(runner: ProcessRunner, tmp_path: Path) -> None:
     source = f"import os, sys\nsys.exit(0 if os.path.exists({str(tmp_path / 'launches' / '1.1.json')!r}) else 9)\n"
     launched = await runner.launch(_request(tmp_path, source))
@@ -87,7 +91,7 @@ async def test_a_child_whose_server_died_before_the_record_ends_by_itself(tmp_pa
     with anyio.fail_after(PATIENCE_S):
         await anyio.wait_readable(child.pidfd)
     os.close(child.pidfd)
-    assert os.waitstatus_to_exitcode(os.waitpid(child.pid, os.WNOHANG)[1]) == 1
+    assert _reap(child.pid) == 1
     assert not (request.directory / "ran").exists()
 
 
@@ -103,7 +107,7 @@ async def test_a_cancelled_launch_leaves_no_process(deaf_runner: ProcessRunner, 
     assert scope.cancelled_caught
     assert await deaf_runner.list_launched() == []
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        _reap(-1)
 
 
 async def test_a_child_that_never_reads_its_record_is_a_failed_launch(
@@ -200,7 +204,7 @@ async def test_a_pid_that_is_another_processs_by_now_is_left_alone(runner: Proce
     files = HandleFiles(tmp_path / "launches", boot=linux.boot_id())
     handle = files.find(launched)
     assert handle is not None
-    reused = msgspec.structs.replace(handle, pid=bystander.pid, ended=None)
+    reused = msgspec.structs.replace(handle, pid=bystander.pid, started_ticks=handle.started_ticks - 1000, ended=None)
     files.write(reused)
     successor = ProcessRunner(tmp_path / "launches")
     assert await successor.list_launched() == [reused.launched]
