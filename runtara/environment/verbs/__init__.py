@@ -1,0 +1,3 @@
+"""The management verbs: one async function per message, typed request in, typed reply out, no transport in sight."""
+
+__all__ = ()
