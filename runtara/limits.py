@@ -94,7 +94,7 @@ SCENARIO_BYTES_MAX: Final = 4 * MIB
 SCENARIO_STEPS_MAX: Final = 1000
 SCENARIO_NESTING_MAX: Final = 64
 # Python refuses more than 100 levels of indentation.
-BRANCHES_NESTED_MAX: Final = 32
+BRANCHES_NESTED_MAX: Final = 64
 
 # What a manifest of an artifact may take; it is read before anything is known about the artifact.
 MANIFEST_BYTES_MAX: Final = 256 * KIB

@@ -1,0 +1,204 @@
+"""Random graphs: the structured plan does what the graph means, whatever way the conditions go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from runtara.dsl.flow import Body, Choice, Flow, Joined, Visit, structure
+from runtara.dsl.graph import Graph, Link
+
+
+@dataclass(frozen=True)
+class Case:
+    graph: Graph
+    forks: frozenset[str]
+    ends: frozenset[str]
+
+    def flow(self, needs: dict[str, frozenset[str]] | None = None) -> Flow:
+        return structure(self.graph, forks=self.forks, ends=self.ends, needs=needs or {})
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A random acyclic graph: links go from lower to higher numbers, and all steps are reached."""
+    size = draw(st.integers(1, 9))
+    steps = [f"s{number}" for number in range(size)]
+    kinds = [draw(st.sampled_from(["plain", "fork", "end"])) for _ in steps]
+    links = []
+    for number, (step, kind) in enumerate(zip(steps, kinds, strict=True)):
+        later = steps[number + 1 :]
+        for way in {"plain": ["next"], "fork": ["true", "false"], "end": []}[kind]:
+            for target in draw(st.lists(st.sampled_from(later), max_size=2, unique=True)) if later else []:
+                links.append(Link(step, target, way))
+    reached = Graph("s0", tuple(steps), tuple(links)).breadth_first
+    graph = Graph(
+        "s0",
+        tuple(step for step in steps if step in reached),
+        tuple(link for link in links if link.source in reached),
+    )
+    chosen = {kind: frozenset(s for s, k in zip(steps, kinds, strict=True) if k == kind) for kind in ("fork", "end")}
+    return Case(graph, chosen["fork"] & set(reached), chosen["end"] & set(reached))
+
+
+def meaning(case: Case, choices: dict[str, bool]) -> tuple[set[str], set[str]]:
+    """What the graph says: the steps that are reached, and those of them that end it."""
+    reached = {case.graph.entry}
+    for step in case.graph.topological:
+        if step in reached:
+            way = ("true" if choices[step] else "false") if step in case.forks else "next"
+            reached |= set(case.graph.targets(step, way))
+    return reached, reached & case.ends
+
+
+class _End(Exception):
+    pass
+
+
+def walk(case: Case, flow: Flow, choices: dict[str, bool]) -> list[str]:
+    """What the plan does: the steps in the order in which they run."""
+    ran: list[str] = []
+    marked: set[str] = set()
+
+    def go(body: Body) -> None:
+        marked.update(body.marks)
+        for item in body.items:
+            match item:
+                case Visit(step, marks):
+                    ran.append(step)
+                    if step in case.ends:
+                        raise _End
+                    marked.update(marks)
+                case Choice(step, when_true, when_false):
+                    ran.append(step)
+                    go(when_true if choices[step] else when_false)
+                case Joined(step, inner):
+                    if step in marked:
+                        go(inner)
+
+    try:
+        go(flow.body)
+    except _End:
+        pass
+    return ran
+
+
+def all_choices(case: Case) -> list[dict[str, bool]]:
+    forks = sorted(case.forks)
+    return [dict(zip(forks, ways, strict=True)) for ways in product([True, False], repeat=len(forks))]
+
+
+@given(case=cases())
+@settings(max_examples=1000, deadline=None)
+def test_the_plan_runs_what_the_graph_reaches(case: Case) -> None:
+    flow = case.flow()
+    if flow.conflicts:
+        event("conflict")
+        assert {conflict.kind for conflict in flow.conflicts} == {"ends"}
+        return
+    event(f"marks: {min(len(flow.marks), 2)}")
+    for choices in all_choices(case):
+        reached, ends = meaning(case, choices)
+        ran = walk(case, flow, choices)
+        assert len(ran) == len(set(ran)), "a step ran twice"
+        if not ends:
+            assert set(ran) == reached
+            continue
+        assert ran[-1] in ends
+        assert set(ran) <= reached
+        assert ends & set(ran) == {ran[-1]}
+
+
+@given(case=cases())
+@settings(max_examples=500, deadline=None)
+def test_no_step_runs_before_one_that_leads_to_it(case: Case) -> None:
+    flow = case.flow()
+    if flow.conflicts:
+        return
+    for choices in all_choices(case):
+        ran = walk(case, flow, choices)
+        for first, second in ((one, other) for index, one in enumerate(ran) for other in ran[index + 1 :]):
+            assert first not in case.graph.reach[second]
+
+
+@given(case=cases())
+@settings(max_examples=500, deadline=None)
+def test_an_end_waits_for_everything_that_does_not_depend_on_it(case: Case) -> None:
+    """A step of another arm is left out only when it would have come after the end anyway."""
+    flow = case.flow()
+    if flow.conflicts:
+        return
+    for choices in all_choices(case):
+        reached, ends = meaning(case, choices)
+        if len(ends) == 1:
+            (end,) = ends
+            left_out = reached - set(walk(case, flow, choices))
+            assert all(_comes_after_the_branch_of(case, flow, end, step) for step in left_out)
+
+
+def _comes_after_the_branch_of(case: Case, flow: Flow, end: str, step: str) -> bool:
+    """Some Conditional whose branch holds the end leads to the step as well."""
+    holders = [part[0] for part in flow.blocks[end]]
+    return any(step in case.graph.reach[holder] for holder in holders)
+
+
+@given(case=cases(), data=st.data())
+@settings(max_examples=500, deadline=None)
+def test_a_step_runs_after_those_it_refers_to(case: Case, data: st.DataObject) -> None:
+    order = case.graph.topological
+    needs: dict[str, frozenset[str]] = {}
+    for step in order:
+        possible = [other for other in order if other != step and other not in case.graph.reach[step]]
+        if possible:
+            needs[step] = frozenset(data.draw(st.lists(st.sampled_from(possible), max_size=2)))
+    flow = case.flow(needs)
+    if flow.conflicts:
+        event("conflict")
+        return
+    for choices in all_choices(case):
+        ran = walk(case, flow, choices)
+        for index, step in enumerate(ran):
+            assert not needs.get(step, frozenset()) & set(ran[index:])
+
+
+def test_the_arms_of_a_conditional_meet_again_without_a_mark() -> None:
+    links = (Link("c", "a", "true"), Link("c", "b", "false"), Link("a", "z"), Link("b", "z"))
+    flow = structure(Graph("c", ("c", "a", "b", "z"), links), forks=["c"], ends=[], needs={})
+    assert flow.body == Body((Choice("c", Body((Visit("a"),)), Body((Visit("b"),))), Visit("z")))
+    assert flow.marks == ()
+
+
+def test_a_shared_tail_appears_once_under_a_mark() -> None:
+    links = (
+        Link("c", "x", "true"),
+        Link("c", "d", "false"),
+        Link("d", "x", "true"),
+        Link("d", "y", "false"),
+    )
+    flow = structure(Graph("c", ("c", "d", "x", "y"), links), forks=["c", "d"], ends=[], needs={})
+    assert flow.marks == ("x",)
+    assert flow.body.items[-1] == Joined("x", Body((Visit("x"),)))
+
+
+def test_an_early_end_needs_no_mark() -> None:
+    links = (Link("c", "f", "true"), Link("c", "d", "false"), Link("d", "x", "true"), Link("d", "x", "false"))
+    flow = structure(Graph("c", ("c", "d", "x", "f"), links), forks=["c", "d"], ends=["f"], needs={})
+    assert flow.marks == ()
+
+
+def test_two_ends_of_one_fan_out_are_a_conflict() -> None:
+    links = (Link("a", "f"), Link("a", "g"))
+    flow = structure(Graph("a", ("a", "f", "g"), links), forks=[], ends=["f", "g"], needs={})
+    assert [conflict.kind for conflict in flow.conflicts] == ["ends"]
+
+
+@pytest.mark.parametrize("levels", [64, 65, 900])
+def test_branches_nest_to_the_limit_and_not_one_deeper(levels: int) -> None:
+    steps = tuple(f"c{level}" for level in range(levels)) + ("x",)
+    links = tuple(Link(one, other, "true") for one, other in zip(steps, steps[1:], strict=False))
+    flow = structure(Graph("c0", steps, links), forks=steps[:-1], ends=[], needs={})
+    assert [conflict.kind for conflict in flow.conflicts] == ([] if levels == 64 else ["depth"])
