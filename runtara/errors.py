@@ -16,6 +16,7 @@ __all__ = (
     "AttemptFenced",
     "BadCredential",
     "Conflict",
+    "DiskFull",
     "FrameMalformed",
     "IllegalTransition",
     "ImageDigestMismatch",
@@ -217,6 +218,12 @@ class Overloaded(Unavailable):
     """A bounded queue is full; come back after ``retry_after_ms``."""
 
     code = "server.overloaded"
+
+
+class DiskFull(Unavailable):
+    """The server's disk cannot hold it; nothing of it is left there."""
+
+    code = "server.disk_full"
 
 
 class OutcomeUnknown(Unavailable):

@@ -37,11 +37,13 @@ __all__ = (
     "SCENARIO_BYTES_MAX",
     "SCENARIO_NESTING_MAX",
     "SCENARIO_STEPS_MAX",
+    "SCRIPT_BYTES_MAX",
     "SIGNAL_PAYLOAD_BYTES_MAX",
     "START_ENV_BYTES_MAX",
     "STOP_GRACE_S_MAX",
     "TEXT_CHARACTERS_MAX",
     "UNSENT_BYTES_MAX",
+    "UPLOADS_MAX",
     "UPLOADS_PER_CONNECTION_MAX",
     "UPLOAD_CHUNK_BYTES_MAX",
     "WATCHES_PER_CONNECTION_MAX",
@@ -70,6 +72,10 @@ CHECKPOINT_KEY_BYTES_MAX: Final = 1024
 NAME_CHARACTERS_MAX: Final = 128
 
 IMAGE_BYTES_MAX: Final = 512 * MIB
+# A plain Python file as an image; whatever is larger comes as a zipapp.
+SCRIPT_BYTES_MAX: Final = 4 * MIB
+# Of one server at a time: each holds a temporary file.
+UPLOADS_MAX: Final = 64
 UPLOAD_CHUNK_BYTES_MAX: Final = 1 * MIB
 
 # Checkpoints that one launch record or one prefetch reply carries; the rest is asked for page by page.
