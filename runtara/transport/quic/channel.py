@@ -1,0 +1,490 @@
+"""One QUIC connection with its one long stream: the state between a library's sans-I/O connection and a handler.
+
+    HANDSHAKE ──TLS──▶ OPENING ──first bytes──▶ OPEN ──close()──▶ CLOSING ──▶ CLOSED
+
+The client opens the stream with one byte and the server answers with one and a reset token. Only then is the channel
+open on both sides: a QUIC stream exists with its first byte, and a client learns only from an answer that the server
+has accepted its credential. An orderly close is the end of the stream, so everything before it arrives.
+
+**The ACK rule.** Both libraries acknowledge after 1 ms (25 ms are what they advertise), so a request whose answer
+takes longer costs four datagrams. When the handler says that an answer follows, nothing is sent after that receive,
+and the library's timer is not looked at before ``ACK_HOLD_S`` have passed: the acknowledgement rides with the answer,
+two datagrams a request. Nothing else can be due so soon: a probe timeout includes the peer's 25 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import hmac
+import logging
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from runtara.errors import BadCredential, RuntaraError, Unavailable
+from runtara.transport.base import (
+    UNSENT_HIGH_WATER_BYTES,
+    ChannelHandler,
+    ClientOptions,
+    PskIdentity,
+    ServerOptions,
+)
+from runtara.transport.quic.deadlines import NEVER
+from runtara.transport.quic.endings import BROKEN, ENDED, NO_CREDENTIAL, explain
+from runtara.transport.quic.packets import RESET_TOKEN_BYTES
+from runtara.transport.quic.sockets import SocketAddress
+
+if TYPE_CHECKING:
+    from runtara.transport.quic.endpoint import Endpoint
+    from runtara.transport.quic.libraries import QuicConnection
+
+__all__ = ("ClientChannel", "Phase", "QuicChannel", "ServerChannel")
+
+_log = logging.getLogger(__name__)
+
+ACK_HOLD_S: Final = 0.020
+"""How long an acknowledgement may wait for an answer; below the 25 ms that are promised to the peer."""
+
+LINGER_S: Final = 1.0
+"""How long a closing side waits until the peer has everything."""
+
+STREAM_ID: Final = 0
+"""The first bidirectional stream that a client opens."""
+
+OPENING: Final = b"\x01"
+_SERVER_OPENING_BYTES: Final = len(OPENING) + RESET_TOKEN_BYTES
+
+# A single datagram below this was an answer or an acknowledgement; more is a transfer, whose timers matter.
+_SMALL_DATAGRAM_BYTES: Final = 1000
+
+_REFUSALS_UNTIL_LOST: Final = 2
+
+
+class Phase(enum.IntEnum):
+    """See the module."""
+
+    HANDSHAKE = 0
+    OPENING = 1
+    OPEN = 2
+    CLOSING = 3
+    CLOSED = 4
+
+
+class QuicChannel:
+    """See ``Channel``. What both sides share; the endpoint drives it through ``feed``, ``transmit`` and ``look``."""
+
+    __slots__ = (
+        "_closing_reason",
+        "_drained",
+        "_early",
+        "_ends_at",
+        "_handler",
+        "_is_fin_due",
+        "_is_held",
+        "_is_lazy",
+        "_outbox",
+        "_sent_at",
+        "address",
+        "connection",
+        "connection_ids",
+        "endpoint",
+        "identity",
+        "inbox",
+        "is_dirty",
+        "last_received",
+        "phase",
+        "wakes_at",
+    )
+
+    connection: QuicConnection
+
+    def __init__(self, endpoint: Endpoint, address: SocketAddress, *, handshake_timeout_s: float) -> None:
+        self.endpoint = endpoint
+        self.address = address
+        self.identity: PskIdentity | None = None
+        self.connection_ids: list[bytes] = []
+        self.inbox: list[bytes] | None = None
+        self.is_dirty = False
+        self.last_received = monotonic()
+        self.phase = Phase.HANDSHAKE
+        self.wakes_at = NEVER
+        self._handler: ChannelHandler | None = None
+        self._outbox: list[bytes] = []
+        self._early = b""
+        self._is_held = False
+        self._is_lazy = False
+        self._is_fin_due = False
+        self._sent_at = 0.0
+        self._ends_at = self.last_received + handshake_timeout_s
+        self._closing_reason = ""
+        self._drained: asyncio.Event | None = None
+
+    # ---- Channel
+
+    @property
+    def peer(self) -> str:
+        """See ``Channel.peer``."""
+        host, port = self.address[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def send(self, data: bytes) -> None:
+        """See ``Channel.send``."""
+        if self.phase is not Phase.OPEN:
+            raise Unavailable("the channel is closed")
+        self._outbox.append(data)
+        self.endpoint.touch(self)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See ``Channel.unsent_bytes``."""
+        if self.phase is Phase.CLOSED:
+            return 0
+        return sum(map(len, self._outbox)) + self.endpoint.library.unsent_bytes(self.connection, STREAM_ID)
+
+    async def drained(self) -> None:
+        """See ``Channel.drained``."""
+        while self.unsent_bytes > UNSENT_HIGH_WATER_BYTES:
+            if self._drained is None:
+                self._drained = asyncio.Event()
+            await self._drained.wait()
+
+    def close(self, *, reason: str = "") -> None:
+        """See ``Channel.close``."""
+        if self.phase is Phase.OPEN:
+            self.phase = Phase.CLOSING
+            self._closing_reason = reason
+            self._is_fin_due = True
+            self._ends_at = monotonic() + LINGER_S
+            self.endpoint.touch(self)
+        elif self.phase < Phase.OPEN:
+            self.abort(ENDED, reason, None)
+
+    # ---- driven by the endpoint
+
+    def feed(self, now: float) -> None:
+        """Take in the datagrams of ``inbox``, which came together."""
+        datagrams, self.inbox = self.inbox, None
+        if not datagrams or self.phase is Phase.CLOSED:
+            return
+        self.last_received = now
+        try:
+            self.endpoint.library.receive(self.connection, datagrams, self.address, now)
+            answer_follows = self._take_events()
+        except Exception as error:  # a bug of a library or a handler ends this connection, not the server
+            self._broken(error)
+            return
+        if answer_follows and self.phase is Phase.OPEN and not self._is_held and len(datagrams) == 1:
+            self._is_held = True
+            self._look_lazily(now)
+        else:
+            self.endpoint.touch(self)
+
+    def transmit(self, now: float) -> None:
+        """Send whatever the connection has to send now."""
+        self.is_dirty = self._is_held = False
+        if self.phase is Phase.CLOSED:
+            return
+        try:
+            self._write_outbox()
+            datagrams = self.connection.datagrams_to_send(now)
+        except Exception as error:  # see feed
+            self._broken(error)
+            return
+        self.endpoint.send(datagrams)
+        if self._drained is not None:
+            self._wake_drained()
+        if len(datagrams) == 1 and len(datagrams[0][0]) < _SMALL_DATAGRAM_BYTES and self.phase is Phase.OPEN:
+            self._look_lazily(now)
+        else:
+            self._look_at_timer()
+
+    def look(self, now: float) -> None:
+        """A deadline may have come: see what is due."""
+        if self._is_lazy and now < self._sent_at + ACK_HOLD_S:
+            self.endpoint.deadlines.at(self._sent_at + ACK_HOLD_S, self)
+        elif self.phase is not Phase.CLOSED and not self._is_over(now):
+            self._keep_alive(now)
+            self._run_timer(now)
+
+    def abort(self, code: int, reason: str, error: RuntaraError | None) -> None:
+        """End the connection now, whatever is under way, and tell the peer."""
+        try:
+            self.connection.close(code, reason_phrase=reason)
+            self.endpoint.send(self.connection.datagrams_to_send(monotonic()))
+        except Exception:  # it is lost either way
+            _log.debug("the close of %s could not be sent", self.peer, exc_info=True)
+        self.end(error)
+
+    def end(self, error: RuntaraError | None) -> None:
+        """The connection is gone. Safe twice."""
+        if self.phase is Phase.CLOSED:
+            return
+        is_wanted = self.phase is Phase.CLOSING
+        self.phase = Phase.CLOSED
+        self.endpoint.forget(self)
+        self._outbox.clear()
+        self._wake_drained()
+        if self._handler is not None:
+            self._tell_closed(self._handler, None if is_wanted else error)
+
+    # ---- events of the library
+
+    def _take_events(self) -> bool:
+        """Handle them all. True when an answer follows soon."""
+        library, next_event = self.endpoint.library, self.connection.next_event
+        answer_follows = False
+        while (event := next_event()) is not None:
+            kind = type(event)
+            if kind is library.StreamData:
+                answer_follows |= self._data(event)
+            elif kind is library.IdIssued:
+                self.endpoint.route(self, event.connection_id)
+            elif kind is library.IdRetired:
+                self.endpoint.unroute(self, event.connection_id)
+            elif kind is library.HandshakeCompleted:
+                self._shaken(is_resumed=event.session_resumed)
+            elif kind is library.Terminated:
+                self.end(explain(event))
+        if (termination := library.termination(self.connection)) is not None:
+            # When this side has found the fault, the peer is still to be told.
+            self.endpoint.send(self.connection.datagrams_to_send(monotonic()))
+            self.end(explain(termination))
+        return answer_follows
+
+    def _data(self, event: Any) -> bool:
+        if event.stream_id != STREAM_ID:
+            self.abort(BROKEN, "one stream is all there is", Unavailable("the peer opened another stream"))
+            return False
+        data: bytes = event.data
+        if self.phase is Phase.OPENING:
+            self._early += data
+            data = self._open()
+        answer_follows = False
+        if data and self.phase is Phase.OPEN and self._handler is not None:
+            answer_follows = self._handler.received(data)
+        if event.end_stream:
+            self._finished()
+        return answer_follows
+
+    def _finished(self) -> None:
+        """The peer has said its last word: everything that it sent is here. Answer with the end of the connection."""
+        if self.phase is not Phase.CLOSED:
+            self._write_outbox()
+            self.endpoint.send(self.connection.datagrams_to_send(monotonic()))
+            self.abort(ENDED, self._closing_reason, None)
+
+    def _shaken(self, *, is_resumed: bool) -> None:
+        """The TLS handshake is complete; ``is_resumed`` says that a minted credential was used."""
+        raise NotImplementedError
+
+    def _open(self) -> bytes:
+        """Look at the first bytes of the stream; what follows them is returned."""
+        raise NotImplementedError
+
+    def _opened(self, handler: ChannelHandler) -> None:
+        self.phase = Phase.OPEN
+        self._ends_at = NEVER
+        self._handler = handler
+        self.endpoint.opened(self)
+        handler.opened(self)
+
+    def _tell_closed(self, handler: ChannelHandler, error: RuntaraError | None) -> None:
+        try:
+            handler.closed(error)
+        except Exception:  # its bug must not reach the other connections of the endpoint
+            _log.exception("the handler of %s failed at the end", self.peer)
+
+    def _broken(self, error: Exception) -> None:
+        _log.error("the connection with %s broke", self.peer, exc_info=error)
+        self.abort(BROKEN, "internal error", Unavailable("the connection broke inside this side"))
+
+    # ---- sending and timers
+
+    def _write_outbox(self) -> None:
+        if self._outbox or self._is_fin_due:
+            data = self._outbox[0] if len(self._outbox) == 1 else b"".join(self._outbox)
+            self._outbox.clear()
+            self.connection.send_stream_data(STREAM_ID, data, self._is_fin_due)
+            self._is_fin_due = False
+
+    def _wake_drained(self) -> None:
+        if self._drained is not None and self.unsent_bytes <= UNSENT_HIGH_WATER_BYTES:
+            self._drained.set()
+            self._drained = None
+
+    def _look_lazily(self, now: float) -> None:
+        self._sent_at, self._is_lazy = now, True
+        self.endpoint.deadlines.at(now + ACK_HOLD_S, self)
+
+    def _look_at_timer(self) -> None:
+        self._is_lazy = False
+        due = self.connection.get_timer()
+        self.endpoint.deadlines.at(min(NEVER if due is None else due, self._own_deadline()), self)
+
+    def _own_deadline(self) -> float:
+        return self._ends_at
+
+    def _is_over(self, now: float) -> bool:
+        """Whether the time of the handshake or of the closing is up; then the connection has ended."""
+        if now < self._ends_at:
+            return False
+        if self.phase is Phase.CLOSING:
+            self.abort(ENDED, self._closing_reason, None)
+        else:
+            self.abort(BROKEN, "the handshake took too long", Unavailable("the handshake took too long"))
+        return True
+
+    def _keep_alive(self, now: float) -> None:
+        """Only clients do."""
+
+    def _run_timer(self, now: float) -> None:
+        try:
+            due = self.connection.get_timer()
+            if due is not None and due <= now:
+                self.connection.handle_timer(now)
+                self._take_events()
+                self.endpoint.touch(self)
+            elif not self.is_dirty:
+                self._look_at_timer()
+        except Exception as error:  # see feed
+            self._broken(error)
+
+
+class ServerChannel(QuicChannel):
+    """The server's side: it lets a connection in."""
+
+    __slots__ = ("_accept", "_options", "_shown")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        address: SocketAddress,
+        *,
+        options: ServerOptions,
+        accept: Callable[[], ChannelHandler],
+    ) -> None:
+        super().__init__(endpoint, address, handshake_timeout_s=options.handshake_timeout_s)
+        self._options = options
+        self._accept = accept
+        self._shown: PskIdentity | None = None
+
+    def find_ticket(self, label: bytes) -> Any:
+        """The library asks for the credential that a client shows. It is used up, whether the secret fits or not."""
+        taken = self._options.credentials.take(label) if self._options.credentials is not None else None
+        if taken is None:
+            return None
+        psk, self._shown = taken
+        return self.endpoint.library.ticket(psk)
+
+    def _shaken(self, *, is_resumed: bool) -> None:
+        if is_resumed:
+            self.identity = self._shown
+        elif self._options.requires_psk:
+            refusal = "the listener lets in minted credentials only"
+            self.abort(NO_CREDENTIAL, refusal, BadCredential(refusal))
+            return
+        self.phase = Phase.OPENING
+
+    def _open(self) -> bytes:
+        opening, rest = self._early[:1], self._early[1:]
+        if opening != OPENING:
+            self.abort(BROKEN, "unknown opening", Unavailable("the client speaks something else"))
+            return b""
+        self._early = b""
+        self._opened(self._accept())
+        return rest
+
+    def _opened(self, handler: ChannelHandler) -> None:
+        token = self.endpoint.resets.token(self.connection.host_cid) if self.endpoint.resets else b""
+        self._outbox.append(OPENING + token)
+        self.endpoint.touch(self)
+        super()._opened(handler)
+
+
+class ClientChannel(QuicChannel):
+    """The client's side: it proves itself, keeps the connection alive and notices quickly when the server is gone."""
+
+    __slots__ = ("_awaiting", "_options", "_ping_at", "_pings", "_refusals", "_reset_token", "is_open")
+
+    def __init__(
+        self, endpoint: Endpoint, address: SocketAddress, *, options: ClientOptions, handler: ChannelHandler
+    ) -> None:
+        super().__init__(endpoint, address, handshake_timeout_s=options.connect_timeout_s)
+        self._options = options
+        self._awaiting = handler
+        self._ping_at = 0.0
+        self._pings = 0
+        self._refusals = 0
+        self._reset_token = b""
+        self.is_open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the channel is open, or with the error that it ended with before."""
+
+    def feed(self, now: float) -> None:
+        """See ``QuicChannel.feed``."""
+        self._refusals = 0
+        super().feed(now)
+
+    def refused(self) -> None:
+        """The system says that nobody listens there (any more): ICMP, which on one host is as good as an answer.
+
+        Before the channel is open that is final. Afterwards a ping asks again, and the second refusal without any
+        datagram in between means that the server is gone.
+        """
+        self._refusals += 1
+        if self.phase < Phase.OPEN:
+            self.end(Unavailable("nobody listens there"))
+        elif self._refusals >= _REFUSALS_UNTIL_LOST:
+            self.end(Unavailable("the server is gone"))
+        elif self.phase is not Phase.CLOSED:
+            self._ping(monotonic())
+
+    def reset(self, datagram: bytes) -> None:
+        """A datagram that belongs to no connection: the server says that it does not know this one, if it proves it."""
+        if self._reset_token and hmac.compare_digest(datagram[-RESET_TOKEN_BYTES:], self._reset_token):
+            self.end(Unavailable("the server was restarted"))
+
+    def end(self, error: RuntaraError | None) -> None:
+        """See ``QuicChannel.end``."""
+        super().end(error)
+        if not self.is_open.done():
+            self.is_open.set_exception(error or Unavailable("the server closed the connection"))
+            # Whoever gave up waiting does not hear it, and need not.
+            self.is_open.exception()
+
+    def _shaken(self, *, is_resumed: bool) -> None:
+        if self._options.psk is not None and not is_resumed:
+            # The server fell back to its certificate, so it did not know the credential; or it is an impostor.
+            refusal = "the server does not know the credential; it was used before, or has expired"
+            self.abort(NO_CREDENTIAL, refusal, BadCredential(refusal))
+            return
+        self.phase = Phase.OPENING
+        self._outbox.append(OPENING)
+
+    def _open(self) -> bytes:
+        if len(self._early) < _SERVER_OPENING_BYTES:
+            return b""
+        if not self._early.startswith(OPENING):
+            self.abort(BROKEN, "unknown opening", Unavailable("the server speaks something else"))
+            return b""
+        self._reset_token = self._early[len(OPENING) : _SERVER_OPENING_BYTES]
+        rest, self._early = self._early[_SERVER_OPENING_BYTES:], b""
+        self._opened(self._awaiting)
+        if not self.is_open.done():
+            self.is_open.set_result(None)
+        return rest
+
+    def _own_deadline(self) -> float:
+        if self.phase is not Phase.OPEN:
+            return self._ends_at
+        return max(self.last_received + self._options.ping_interval_s, self._ping_at)
+
+    def _keep_alive(self, now: float) -> None:
+        if self.phase is Phase.OPEN and now >= self._own_deadline():
+            self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        self._pings += 1
+        self._ping_at = now + self._options.ping_interval_s
+        self.connection.send_ping(self._pings)
+        self.endpoint.touch(self)
