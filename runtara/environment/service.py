@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from runtara import __version__
 from runtara.clock import Clock
 from runtara.environment.access import Authenticate, Principal
+from runtara.environment.uploads import Upload
 from runtara.environment.verbs.caller import Caller
 from runtara.errors import (
     BadCredential,
@@ -33,6 +34,7 @@ from runtara.ids import new_id
 from runtara.limits import (
     MANAGEMENT_REQUESTS_MAX,
     MANAGEMENT_REQUESTS_PER_CONNECTION_MAX,
+    UPLOADS_PER_CONNECTION_MAX,
     WATCHES_PER_CONNECTION_MAX,
 )
 from runtara.protocol import messages as m
@@ -123,6 +125,8 @@ class ManagementConnection:
         self._peer: Peer | None = None
         self._requests = 0
         self._followed: dict[int, anyio.CancelScope] = {}
+        self._uploads: dict[int, Upload] = {}
+        self._last_upload_no = 0
 
     # ---- what the peer tells us
 
@@ -137,6 +141,8 @@ class ManagementConnection:
         self._endpoint.remove(self)
         for scope in self._followed.values():
             scope.cancel()
+        for upload in self._uploads.values():
+            self._endpoint.group.start_soon(upload.abandon)
 
     def pushed(self, peer: Peer, message: m.Message) -> None:
         """See ``PeerHandler``. Clients push nothing."""
@@ -182,14 +188,7 @@ class ManagementConnection:
         """See ``Caller``."""
         if number in self._followed:
             raise InvalidRequest(f"watch {number} runs already", hint="Choose numbers that are unique in the session.")
-        if len(self._followed) >= WATCHES_PER_CONNECTION_MAX:
-            raise LimitExceeded(
-                f"{WATCHES_PER_CONNECTION_MAX} watches run on this connection",
-                limit="watches_per_connection",
-                unit="watches",
-                maximum=WATCHES_PER_CONNECTION_MAX,
-                actual=len(self._followed) + 1,
-            )
+        _limit("watches_per_connection", len(self._followed) + 1, WATCHES_PER_CONNECTION_MAX, "watches")
         if self._peer is not None:
             scope = self._followed[number] = anyio.CancelScope()
             self._endpoint.group.start_soon(self._run_followed, number, scope, work)
@@ -199,6 +198,28 @@ class ManagementConnection:
         scope = self._followed.pop(number, None)
         if scope is not None:
             scope.cancel()
+
+    def keep_upload(self, upload: Upload) -> int:
+        """See ``Caller``."""
+        try:
+            if self._peer is None:
+                raise Unavailable("the connection is gone")
+            self._uploads = {number: each for number, each in self._uploads.items() if each.is_open}
+            _limit("uploads_per_connection", len(self._uploads) + 1, UPLOADS_PER_CONNECTION_MAX, "uploads")
+        except RuntaraError:
+            upload.close()
+            raise
+        self._last_upload_no += 1
+        self._uploads[self._last_upload_no] = upload
+        return self._last_upload_no
+
+    def find_upload(self, number: int) -> Upload | None:
+        """See ``Caller``."""
+        return self._uploads.get(number)
+
+    def take_upload(self, number: int) -> Upload | None:
+        """See ``Caller``."""
+        return self._uploads.pop(number, None)
 
     # ---- inside
 
@@ -261,3 +282,10 @@ class ManagementConnection:
         finally:
             if self._followed.get(number) is scope:
                 del self._followed[number]
+
+
+def _limit(what: str, actual: int, maximum: int, unit: str) -> None:
+    if actual > maximum:
+        raise LimitExceeded(
+            f"at most {maximum} {unit} run on one connection", limit=what, unit=unit, maximum=maximum, actual=actual
+        )

@@ -96,8 +96,13 @@ class Upload:
             )
         return digest
 
+    async def abandon(self) -> None:
+        """Close it after the write that runs, if any: its descriptor must not become another file's. Safe twice."""
+        async with self._lock:
+            self.close()
+
     def close(self) -> None:
-        """Remove what arrived, unless somebody has moved it away. Safe twice."""
+        """Remove what arrived, unless somebody has moved it away. No write may run. Safe twice."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

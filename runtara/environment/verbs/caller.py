@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from runtara.environment.access import Principal
+from runtara.environment.uploads import Upload
 from runtara.protocol.messages import Message
 
 __all__ = ("Caller",)
@@ -35,3 +36,17 @@ class Caller(Protocol):
 
     def unfollow(self, number: int) -> None:
         """End the work of that number; an unknown one is fine."""
+
+    def keep_upload(self, upload: Upload) -> int:
+        """Keep an upload until it is taken or the connection is gone; its number.
+
+        Raises:
+            LimitExceeded: too many are kept. The upload is closed.
+            Unavailable: the connection is gone. The upload is closed.
+        """
+
+    def find_upload(self, number: int) -> Upload | None:
+        """A kept upload."""
+
+    def take_upload(self, number: int) -> Upload | None:
+        """A kept upload, which from now on the caller of this must finish or close."""
