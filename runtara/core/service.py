@@ -30,7 +30,6 @@ from runtara.errors import (
     InvalidRequest,
     LimitExceeded,
     RuntaraError,
-    UnsupportedVersion,
 )
 from runtara.ids import InstanceNo, TenantId, parse_checkpoint_key, parse_instance_id, parse_tenant_id
 from runtara.limits import (
@@ -42,6 +41,7 @@ from runtara.limits import (
     PREFETCH_BYTES_MAX,
 )
 from runtara.protocol import messages as m
+from runtara.protocol.connection import choose_version
 from runtara.protocol.launch import KnownCheckpoint
 from runtara.transport.base import PskIdentity
 from runtara.transport.peer import Peer, Reply
@@ -96,7 +96,6 @@ class InstanceConnection:
         self._engine = endpoint.engine
         self._session: Session | None = None
         self._tenant_id: TenantId | None = None
-        self._is_welcome = False
 
     # ---- what the peer tells us
 
@@ -165,22 +164,14 @@ class InstanceConnection:
     # ---- hello and register
 
     async def _hello(self, peer: Peer, hello: m.Hello) -> m.Message:
-        version = next((v for v in m.PROTOCOL_VERSIONS if v in hello.versions), None)
-        if version is None:
-            raise UnsupportedVersion(
-                f"the server speaks protocol {m.PROTOCOL_VERSIONS}, the program {hello.versions}",
-                hint="Use an SDK of the server's release.",
-            )
+        version = choose_version(hello.versions)
         if peer.channel.identity is None:
             if hello.token is None or self._endpoint.authenticate is None:
                 raise BadCredential("a program that was not launched needs a token", hint="Set RUNTARA_TOKEN.")
             self._tenant_id = await self._endpoint.authenticate(hello.token)
-        self._is_welcome = True
         return m.Welcome(version, f"runtara/{__version__}", self._engine.server_no)
 
     async def _register(self, peer: Peer, message: m.Register) -> m.Message:
-        if not self._is_welcome:
-            raise InvalidRequest("say hello first")
         identity = peer.channel.identity
         if identity is not None:
             instance = await self._register_launched(identity, message)
