@@ -10,6 +10,9 @@ has accepted its credential. An orderly close is the end of the stream, so every
 takes longer costs four datagrams. When the handler says that an answer follows, nothing is sent after that receive,
 and the library's timer is not looked at before ``ACK_HOLD_S`` have passed: the acknowledgement rides with the answer,
 two datagrams a request. Nothing else can be due so soon: a probe timeout includes the peer's 25 ms.
+The same holds for a datagram that brings no data. Were a bare acknowledgement acknowledged at once, qh3 would never
+measure the round trip again (its newest packet must be one that asks to be acknowledged), and a connection whose
+handshake was slow would pace itself by that for ever.
 """
 
 from __future__ import annotations
@@ -69,6 +72,16 @@ class Phase(enum.IntEnum):
     OPEN = 2
     CLOSING = 3
     CLOSED = 4
+
+
+class _Heard(enum.IntEnum):
+    """The most telling thing that a batch of datagrams brought."""
+
+    NOTHING = 0
+    """Acknowledgements, pings: nothing that wants more than to be acknowledged in time."""
+    DATA = 1
+    QUESTION = 2
+    """Data that the handler will answer soon."""
 
 
 class QuicChannel:
@@ -170,11 +183,11 @@ class QuicChannel:
         self.last_received = now
         try:
             self.endpoint.library.receive(self.connection, datagrams, self.address, now)
-            answer_follows = self._take_events()
+            heard = self._take_events()
         except Exception as error:  # a bug of a library or a handler ends this connection, not the server
             self._broken(error)
             return
-        if answer_follows and self.phase is Phase.OPEN and not self._is_held and len(datagrams) == 1:
+        if self.phase is Phase.OPEN and not self._is_held and len(datagrams) == 1 and self._may_wait(heard):
             self._is_held = True
             self._look_lazily(now)
         else:
@@ -230,14 +243,14 @@ class QuicChannel:
 
     # ---- events of the library
 
-    def _take_events(self) -> bool:
-        """Handle them all. True when an answer follows soon."""
+    def _take_events(self) -> _Heard:
+        """Handle them all."""
         library, next_event = self.endpoint.library, self.connection.next_event
-        answer_follows = False
+        heard = _Heard.NOTHING
         while (event := next_event()) is not None:
             kind = type(event)
             if kind is library.StreamData:
-                answer_follows |= self._data(event)
+                heard = max(heard, self._data(event))
             elif kind is library.IdIssued:
                 self.endpoint.route(self, event.connection_id)
             elif kind is library.IdRetired:
@@ -250,22 +263,26 @@ class QuicChannel:
             # When this side has found the fault, the peer is still to be told.
             self.endpoint.send(self.connection.datagrams_to_send(monotonic()))
             self.end(explain(termination))
-        return answer_follows
+        return heard
 
-    def _data(self, event: Any) -> bool:
+    def _may_wait(self, heard: _Heard) -> bool:
+        """Whether nothing needs to be sent now; see the ACK rule."""
+        return heard is _Heard.QUESTION or (heard is _Heard.NOTHING and not self.unsent_bytes)
+
+    def _data(self, event: Any) -> _Heard:
         if event.stream_id != STREAM_ID:
             self.abort(BROKEN, "one stream is all there is", Unavailable("the peer opened another stream"))
-            return False
+            return _Heard.NOTHING
         data: bytes = event.data
         if self.phase is Phase.OPENING:
             self._early += data
             data = self._open()
-        answer_follows = False
+        heard = _Heard.DATA
         if data and self.phase is Phase.OPEN and self._handler is not None:
-            answer_follows = self._handler.received(data)
+            heard = _Heard.QUESTION if self._handler.received(data) else _Heard.DATA
         if event.end_stream:
             self._finished()
-        return answer_follows
+        return heard
 
     def _finished(self) -> None:
         """The peer has said its last word: everything that it sent is here. Answer with the end of the connection."""

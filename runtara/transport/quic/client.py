@@ -7,7 +7,7 @@ import asyncio
 from runtara.errors import Unavailable
 from runtara.transport.base import Address, ChannelHandler, ClientOptions
 from runtara.transport.quic.channel import ClientChannel, QuicChannel
-from runtara.transport.quic.endpoint import FAR_DATAGRAM_BYTES, NEAR_DATAGRAM_BYTES, Endpoint
+from runtara.transport.quic.endpoint import FAR_DATAGRAM_BYTES, Endpoint
 from runtara.transport.quic.libraries import Library
 from runtara.transport.quic.packets import parse_long_header
 from runtara.transport.quic.sockets import SocketAddress, is_loopback, open_client_socket, resolve
@@ -43,7 +43,7 @@ class _ClientEndpoint(Endpoint):
 
     def dial(self, sockaddr: SocketAddress, options: ClientOptions, handler: ChannelHandler) -> ClientChannel:
         """Begin the handshake."""
-        size = NEAR_DATAGRAM_BYTES if is_loopback(sockaddr) else FAR_DATAGRAM_BYTES
+        size = self.library.near_datagram_bytes if is_loopback(sockaddr) else FAR_DATAGRAM_BYTES
         configuration = self.library.client_configuration(options, datagram_bytes=size)
         channel = ClientChannel(self, sockaddr, options=options, handler=handler)
         channel.connection = self.library.dial(configuration)

@@ -14,10 +14,8 @@ from runtara.transport.quic.libraries import Library
 from runtara.transport.quic.packets import CONNECTION_ID_BYTES, SHORTEST_PACKET_BYTES, ResetTokens
 from runtara.transport.quic.sockets import Sender, SocketAddress
 
-__all__ = ("FAR_DATAGRAM_BYTES", "NEAR_DATAGRAM_BYTES", "Endpoint")
+__all__ = ("FAR_DATAGRAM_BYTES", "Endpoint")
 
-NEAR_DATAGRAM_BYTES: Final = 8000
-"""Within one machine, where the MTU is 64 KiB. Large messages are four to five times cheaper than with 1,200."""
 FAR_DATAGRAM_BYTES: Final = 1200
 """What every network carries."""
 

@@ -59,6 +59,8 @@ class Library:
     """One library. What differs between the two is in the subclasses."""
 
     name: str
+    near_datagram_bytes: int
+    """The best size of datagrams within one machine, where the MTU is 64 KiB."""
 
     def __init__(self) -> None:
         self._connection = self._import("quic.connection").QuicConnection
@@ -177,6 +179,8 @@ class Aioquic(Library):
     """The reference: pure Python."""
 
     name = "aioquic"
+    # Large messages are four to six times cheaper than with 1,200.
+    near_datagram_bytes = 8000
 
     def receive(self, connection: Any, datagrams: Sequence[bytes], sockaddr: SocketAddress, now: float) -> None:
         """See ``Library.receive``."""
@@ -193,6 +197,9 @@ class Qh3(Library):
     """The fast one."""
 
     name = "qh3"
+    # Its clients tell the server to send no more. Larger ones gain nothing, and the first congestion window would be
+    # two of them, so that a connection whose handshake was slow stays slow.
+    near_datagram_bytes = 1452
 
     def receive(self, connection: Any, datagrams: Sequence[bytes], sockaddr: SocketAddress, now: float) -> None:
         """See ``Library.receive``."""

@@ -9,7 +9,7 @@ from functools import partial
 
 from runtara.transport.base import Address, ChannelHandler, ServerOptions
 from runtara.transport.quic.channel import LINGER_S, QuicChannel, ServerChannel
-from runtara.transport.quic.endpoint import FAR_DATAGRAM_BYTES, NEAR_DATAGRAM_BYTES, Endpoint
+from runtara.transport.quic.endpoint import FAR_DATAGRAM_BYTES, Endpoint
 from runtara.transport.quic.libraries import QUIC_VERSION_1, Library
 from runtara.transport.quic.packets import (
     INITIAL_BYTES_MIN,
@@ -74,7 +74,7 @@ class _ServerEndpoint(Endpoint):
     ) -> None:
         # First what can fail: from then on the socket is read.
         configure = partial(library.server_configuration, options)
-        self._near = configure(datagram_bytes=NEAR_DATAGRAM_BYTES)
+        self._near = configure(datagram_bytes=library.near_datagram_bytes)
         self._far = configure(datagram_bytes=FAR_DATAGRAM_BYTES)
         resets = ResetTokens(options.private_key_pem, port=sock.getsockname()[1])
         super().__init__(library, sock, datagrams_per_wake=_DATAGRAMS_PER_WAKE, resets=resets)
