@@ -15,6 +15,7 @@ __all__ = (
     "AlreadyExists",
     "AttemptFenced",
     "BadCredential",
+    "CheckpointCorrupt",
     "Conflict",
     "DiskFull",
     "FrameMalformed",
@@ -129,6 +130,12 @@ class InternalError(RuntaraError):
 
     code = "internal.bug"
     family = "internal"
+
+
+class CheckpointCorrupt(InternalError):
+    """A stored state is not what was saved: its length, checksum or compression is wrong."""
+
+    code = "checkpoint.corrupt"
 
 
 _FAMILIES: dict[str, type[RuntaraError]] = {
