@@ -1,3 +1,5 @@
-"""The runtara command."""
+"""The runtara command: one file per group of commands, each loaded only when it is called."""
 
-__all__ = ()
+from runtara.cli.app import main
+
+__all__ = ("main",)

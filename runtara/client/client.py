@@ -130,19 +130,23 @@ class Client(ImageCalls, InstanceCalls, AdministrationCalls):
         return cls.configured(ClientConfig(data_dir=Path(data_dir)), tenant_id=tenant_id)
 
     async def __aenter__(self) -> Self:
-        """Connected.
-
-        Raises:
-            BadCredential: the token is refused, or the server is not the pinned one.
-            Unavailable: nobody answers.
-        """
-        await self._connections.get()
+        """See ``open``."""
+        await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    async def open(self) -> None:
+        """Connected when this returns. Safe to repeat.
+
+        Raises:
+            BadCredential: the token is refused, or the server is not the pinned one.
+            Unavailable: nobody answers.
+        """
+        await self._connections.get()
 
     async def aclose(self) -> None:
         """End all connections; requests on their way fail. Safe twice."""
