@@ -24,6 +24,7 @@ __all__ = (
     "ClientConfig",
     "CompilerConfig",
     "ConfigInvalid",
+    "Found",
     "GuestConfig",
     "Kind",
     "Refused",
@@ -31,6 +32,7 @@ __all__ = (
     "Setting",
     "environ_subset",
     "export",
+    "look_up",
     "mask_url",
     "native_choice",
     "settings_of",
@@ -89,7 +91,7 @@ def number(minimum: float, maximum: float, unit: str) -> Kind:
     return Kind(
         parse=float,
         accepts=lambda value: isinstance(value, int | float) and minimum <= value <= maximum,
-        expects=f"a number from {minimum:g} to {maximum:g} ({unit})",
+        expects=f"a number from {minimum:.15g} to {maximum:.15g} ({unit})",
         unit=unit,
         minimum=minimum,
         maximum=maximum,
@@ -283,6 +285,34 @@ def _read(row: Setting, environ: Mapping[str, str]) -> Any:
     return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What one setting is now, for people: nothing of it is an error yet."""
+
+    value: Any
+    is_set: bool
+    problem: str | None = None
+
+
+def look_up(row: Setting | Refused, environ: Mapping[str, str] | None = None) -> Found:
+    """A setting's value, or what is wrong with the variable. A secret comes masked."""
+    environ = os.environ if environ is None else environ
+    is_set = row.name in environ
+    if isinstance(row, Refused):
+        return Found(value=None, is_set=is_set, problem=f"{row.name} is refused: {row.reason}" if is_set else None)
+    if not is_set:
+        return Found(value=row.default, is_set=False)
+    try:
+        value = _read(row, environ)
+    except ConfigInvalid as error:
+        return Found(value=None, is_set=True, problem=error.message)
+    return Found(value=_masked(value) if row.secret else value, is_set=True)
+
+
+def _masked(secret: str) -> str:
+    return mask_url(secret) if "://" in secret else "***"
+
+
 def _wrong(row: Setting, value: Any) -> ConfigInvalid:
     shown = "(hidden)" if row.secret else repr(mask_url(value) if isinstance(value, str) else value)
     return ConfigInvalid(f"{row.name} is {shown}; it must be {row.kind.expects}", hint=row.meaning, variable=row.name)
@@ -392,6 +422,9 @@ class ServerConfig(_Table):
     )
     quic: str | None = setting("RUNTARA_QUIC", QUIC, None, _QUIC_HELP, shown_default="qh3 when installed")
     skip_cert_verification: bool = setting("RUNTARA_SKIP_CERT_VERIFICATION", BOOLEAN, False, _SKIP_HELP)
+    log_level: str = setting(
+        "RUNTARA_LOG_LEVEL", choice("debug", "info", "warning", "error"), "info", "What ``runtara serve`` says."
+    )
     core_only: bool = False
     """Durability without managed processes."""
     insecure_dev: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import PurePath
 from typing import Any
 
 import click
@@ -58,8 +59,8 @@ def shown(value: Any) -> str:
     match value:
         case None:
             return "-"
-        case str():
-            return " ".join(value.split()) or "-"
+        case str() | PurePath():
+            return " ".join(str(value).split()) or "-"
         case datetime():
             return value.strftime("%Y-%m-%d %H:%M:%SZ")
         case timedelta():
