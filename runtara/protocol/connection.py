@@ -163,6 +163,11 @@ class Connection(Generic[ContextT]):
         self._hello_offered: Hello | None = None
 
     @property
+    def requests_asked(self) -> int:
+        """All our requests so far, which is the number of the latest."""
+        return self._last_number
+
+    @property
     def requests_in_flight(self) -> int:
         """Our requests that wait for an answer."""
         return len(self._asked)

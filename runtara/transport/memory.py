@@ -1,7 +1,7 @@
 """The transport inside one process: the same contract as QUIC, with delays, chunks and cuts drawn from a seed.
 
 Given the same seed, clock and calls, everything happens in the same order. Without delays nothing here needs a task;
-with them, deliveries wait in the task group of ``async with MemoryNetwork(...)``.
+with them, deliveries wait in tasks that belong to the network and end with ``async with MemoryNetwork(...)``.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import ip_address
-from types import TracebackType
 from typing import Final, Self
 
 import anyio
-from anyio.abc import TaskGroup
 
 from runtara.clock import Clock, SystemClock
 from runtara.errors import BadCredential, Unavailable
@@ -63,19 +60,15 @@ class MemoryNetwork:
         self.random = random.Random(seed)
         self._listeners: dict[tuple[str, int], _MemoryListener] = {}
         self._links: dict[_Link, None] = {}
-        self._group: TaskGroup | None = None
-        self._stack = AsyncExitStack()
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._group = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        assert self._group is not None, "entered before"
-        self._group.cancel_scope.cancel()
-        return await self._stack.__aexit__(kind, error, trace)
+    async def __aexit__(self, *_: object) -> None:
+        for delivery in self._deliveries:
+            delivery.cancel()
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
 
     def transport(self) -> MemoryTransport:
         """A transport over this network. All are equal."""
@@ -120,8 +113,10 @@ class MemoryNetwork:
         if delay_s <= 0:
             asyncio.get_running_loop().call_soon(callback)
             return
-        assert self._group is not None, "a network with delays must be entered"
-        self._group.start_soon(self._sleep_then, delay_s, callback)
+        # Not a task group: a fixture of pytest-asyncio is entered and left in different tasks.
+        delivery = asyncio.get_running_loop().create_task(self._sleep_then(delay_s, callback))
+        self._deliveries.add(delivery)
+        delivery.add_done_callback(self._deliveries.discard)
 
     async def _sleep_then(self, delay_s: float, callback: Callable[[], None]) -> None:
         await self.clock.sleep(delay_s)
@@ -151,7 +146,7 @@ class MemoryTransport:
         listener = self._network.find(address)
         if listener is None or listener.is_full:
             raise Unavailable(f"nobody answers at {address}", address=str(address))
-        identity = _authenticate(listener.options, options)
+        identity = _authenticate(listener.options, options, now_s=self._network.clock.now().timestamp())
         server_handler = listener.accept()
         link = _Link(self._network, listener, address, identity)
         link.open(client_handler=handler, server_handler=server_handler)
@@ -330,7 +325,7 @@ class _MemoryChannel:
 # ---- what TLS does for QUIC
 
 
-def _authenticate(server: ServerOptions, client: ClientOptions) -> PskIdentity | None:
+def _authenticate(server: ServerOptions, client: ClientOptions, *, now_s: float) -> PskIdentity | None:
     if client.psk is None:
         if server.requires_psk:
             raise BadCredential("the server lets in minted credentials only")
@@ -338,8 +333,8 @@ def _authenticate(server: ServerOptions, client: ClientOptions) -> PskIdentity |
             _verify(server.certificate_pem, client)
         return None
     taken = server.credentials.take(client.psk.label) if server.credentials is not None else None
-    if taken is None:
-        raise BadCredential("the credential is unknown or was used before")
+    if taken is None or client.psk.not_after_s < now_s:
+        raise BadCredential("the credential is unknown, expired or was used before")
     psk, identity = taken
     if not hmac.compare_digest(psk.secret, client.psk.secret):
         raise BadCredential("the credential is wrong")

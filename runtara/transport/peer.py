@@ -95,8 +95,9 @@ class Peer:
 
     channel: Channel
 
-    def __init__(self, handler: PeerHandler, *, role: Role) -> None:
+    def __init__(self, handler: PeerHandler, *, role: Role, greeting_s: float = GREETING_S) -> None:
         self._handler = handler
+        self._greeting_s = greeting_s
         self._connection: Connection[OnReply] = Connection(role)
         self._loop = asyncio.get_running_loop()
         self._is_closing = False
@@ -198,7 +199,7 @@ class Peer:
         """See ``ChannelHandler``."""
         self.channel = channel
         if self._connection.role is Role.SERVER:
-            self._greeting = self._loop.call_later(GREETING_S, self._greeting_is_late)
+            self._greeting = self._loop.call_later(self._greeting_s, self._greeting_is_late)
         self._handler.opened(self)
 
     def received(self, data: bytes) -> bool:
@@ -288,7 +289,7 @@ class Peer:
 
     def _greeting_is_late(self) -> None:
         self._greeting = None
-        self._error = Unavailable(f"the client said no hello within {GREETING_S} s")
+        self._error = Unavailable(f"the client said no hello within {self._greeting_s} s")
         self.close(reason="no hello")
 
     def _lose(self) -> None:
@@ -338,7 +339,17 @@ async def _greet(peer: Peer, hello: Hello, *, timeout_s: float) -> None:
 
 
 async def listen_peers(
-    transport: Transport, address: Address, options: ServerOptions, handler_factory: Callable[[], PeerHandler]
+    transport: Transport,
+    address: Address,
+    options: ServerOptions,
+    handler_factory: Callable[[], PeerHandler],
+    *,
+    greeting_s: float = GREETING_S,
 ) -> Listener:
-    """Serve peers; ``handler_factory`` makes the handler of each. Raises as ``Transport.listen`` does."""
-    return await transport.listen(address, options, lambda: Peer(handler_factory(), role=Role.SERVER))
+    """Serve peers; ``handler_factory`` makes the handler of each. Raises as ``Transport.listen`` does.
+
+    A client that was not welcomed ``greeting_s`` after it connected is closed.
+    """
+    return await transport.listen(
+        address, options, lambda: Peer(handler_factory(), role=Role.SERVER, greeting_s=greeting_s)
+    )

@@ -184,7 +184,7 @@ class QuicChannel:
         try:
             self.endpoint.library.receive(self.connection, datagrams, self.address, now)
             heard = self._take_events()
-        except Exception as error:  # a bug of a library or a handler ends this connection, not the server
+        except BaseException as error:
             self._broken(error)
             return
         if self.phase is Phase.OPEN and not self._is_held and len(datagrams) == 1 and self._may_wait(heard):
@@ -201,7 +201,7 @@ class QuicChannel:
         try:
             self._write_outbox()
             datagrams = self.connection.datagrams_to_send(now)
-        except Exception as error:  # see feed
+        except BaseException as error:
             self._broken(error)
             return
         self.endpoint.send(datagrams)
@@ -225,7 +225,9 @@ class QuicChannel:
         try:
             self.connection.close(code, reason_phrase=reason)
             self.endpoint.send(self.connection.datagrams_to_send(monotonic()))
-        except Exception:  # it is lost either way
+        except BaseException as fault:
+            if isinstance(fault, KeyboardInterrupt | SystemExit):
+                raise
             _log.debug("the close of %s could not be sent", self.peer, exc_info=True)
         self.end(error)
 
@@ -312,7 +314,13 @@ class QuicChannel:
         except Exception:  # its bug must not reach the other connections of the endpoint
             _log.exception("the handler of %s failed at the end", self.peer)
 
-    def _broken(self, error: Exception) -> None:
+    def _broken(self, error: BaseException) -> None:
+        """A bug of a library or a handler: it ends this connection, not the endpoint.
+
+        A panic in qh3's Rust is a ``BaseException``, so what must not be caught is named here instead.
+        """
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise error
         _log.error("the connection with %s broke", self.peer, exc_info=error)
         self.abort(BROKEN, "internal error", Unavailable("the connection broke inside this side"))
 
@@ -364,7 +372,7 @@ class QuicChannel:
                 self.endpoint.touch(self)
             elif not self.is_dirty:
                 self._look_at_timer()
-        except Exception as error:  # see feed
+        except BaseException as error:
             self._broken(error)
 
 

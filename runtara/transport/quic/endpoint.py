@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+from runtara.errors import Unavailable
 from runtara.transport.quic.channel import ClientChannel, Phase, QuicChannel
 from runtara.transport.quic.deadlines import Deadlines
 from runtara.transport.quic.libraries import Library
@@ -54,9 +55,11 @@ class Endpoint:
         self.loop.add_reader(sock, self._readable)
 
     def close(self) -> None:
-        """Close the socket; connections that are left are gone without a word. Safe twice."""
+        """Close the socket; connections that are left end here, and their peers hear nothing. Safe twice."""
         if not self.is_closed:
             self.is_closed = True
+            for channel in tuple(self.channels):
+                channel.end(Unavailable("the endpoint was closed"))
             self.deadlines.close()
             self._sender.close()
             self.loop.remove_reader(self._socket)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from runtara.errors import InvalidRequest
 from runtara.protocol.launch import Psk
 from runtara.transport.base import ClientOptions, ServerOptions
@@ -85,6 +87,8 @@ class Library:
             is_client=False, idle_timeout_s=options.idle_timeout_s, datagram_bytes=datagram_bytes
         )
         try:
+            # By a third party first: on what is no key qh3 panics instead of raising.
+            load_pem_private_key(options.private_key_pem, password=None)
             first, *chain = self._tls.load_pem_x509_certificates(options.certificate_pem)
             configuration.private_key = self._tls.load_pem_private_key(options.private_key_pem)
         except Exception as error:  # each library has its own

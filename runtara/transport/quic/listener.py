@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -53,10 +54,9 @@ class QuicListener:
         for channel in tuple(endpoint.channels):
             channel.close(reason="the listener closes")
         try:
-            async with asyncio.timeout(2 * LINGER_S):
-                await endpoint.emptied.wait()
-        except TimeoutError:
-            pass
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * LINGER_S):
+                    await endpoint.emptied.wait()
         finally:
             endpoint.close()
 
