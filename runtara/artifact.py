@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from runtara.dsl.catalog import installed_catalog
+from runtara.dsl.catalog import Catalog, installed_catalog
 from runtara.errors import InvalidRequest, UnsupportedVersion
 from runtara.limits import MANIFEST_BYTES_MAX
 
@@ -119,20 +119,25 @@ def _read_member(archive: zipfile.ZipFile, name: str, *, bytes_max: int) -> byte
     return data
 
 
-def runtime_identity(capabilities: Iterable[str] = ()) -> str:
+def runtime_identity(capabilities: Iterable[str] = (), *, catalog: Catalog | None = None) -> str:
     """The digest that names the base runtime, as far as an artifact with these capabilities relies on it.
+
+    Args:
+        capabilities: As ``agent/capability``.
+        catalog: The agents of the runtime; by default those of this installation.
 
     Raises:
         UnsupportedVersion: this installation lacks one of them.
     """
-    parts = [STDLIB_ABI, f"{sys.version_info.major}.{sys.version_info.minor}"]
-    parts += [_contract(capability) for capability in sorted(set(capabilities))]
+    parts: list[Any] = [STDLIB_ABI, f"{sys.version_info.major}.{sys.version_info.minor}"]
+    catalog = catalog or installed_catalog()
+    parts += [_contract(capability, catalog) for capability in sorted(set(capabilities))]
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 
 
-def _contract(capability: str) -> Any:
+def _contract(capability: str, catalog: Catalog) -> Any:
     agent_id, _, capability_id = capability.partition("/")
-    agent = installed_catalog().find_agent(agent_id)
+    agent = catalog.find_agent(agent_id)
     found = agent.find_capability(capability_id) if agent is not None else None
     if found is None:
         raise UnsupportedVersion(

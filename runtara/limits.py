@@ -13,6 +13,7 @@ __all__ = (
     "CHECKPOINT_BYTES_MAX",
     "CHECKPOINT_KEY_BYTES_MAX",
     "CURSOR_CHARACTERS_MAX",
+    "DATABASE_STATEMENT_S_MAX",
     "ERROR_BYTES_MAX",
     "EVENT_PAYLOAD_BYTES_MAX",
     "EXECUTION_TIMEOUT_S_MAX",
@@ -47,6 +48,9 @@ __all__ = (
     "UPLOADS_PER_CONNECTION_MAX",
     "UPLOAD_CHUNK_BYTES_MAX",
     "WATCHES_PER_CONNECTION_MAX",
+    "WRITER_BATCH_BYTES_MAX",
+    "WRITER_BATCH_MAX",
+    "WRITER_QUEUE_BYTES_MAX",
     "WRITER_QUEUE_MAX",
 )
 
@@ -88,6 +92,13 @@ PAGE_ROWS_MAX: Final = 1000
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 REQUEST_BYTES_IN_FLIGHT_MAX: Final = 128 * MIB
 WRITER_QUEUE_MAX: Final = 20_000
+WRITER_QUEUE_BYTES_MAX: Final = 256 * MIB
+# What one transaction writes; PostgreSQL takes at most 1 GiB in one message.
+WRITER_BATCH_MAX: Final = 1000
+WRITER_BATCH_BYTES_MAX: Final = 64 * MIB
+
+# No statement of ours takes longer, nor waits longer for a lock, nor leaves a transaction idle for longer.
+DATABASE_STATEMENT_S_MAX: Final = 10
 
 # Instances of one tenant that may wait for their launch (sleeping ones do not count).
 PENDING_INSTANCES_MAX: Final = 100_000

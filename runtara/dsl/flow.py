@@ -96,9 +96,7 @@ class Flow:
         return False
 
 
-def structure(
-    graph: Graph, *, forks: Iterable[str], ends: Iterable[str], needs: Mapping[str, frozenset[str]]
-) -> Flow:
+def structure(graph: Graph, *, forks: Iterable[str], ends: Iterable[str], needs: Mapping[str, frozenset[str]]) -> Flow:
     """The plan of an acyclic graph whose steps are all reached.
 
     Args:

@@ -7,19 +7,17 @@ reports, and the model stays the only description of the language: a new step ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 from msgspec import inspect
 
 from runtara.dsl import notyet
 from runtara.dsl.conditions import check_condition
-from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
+from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, nearest, suggestion
 from runtara.dsl.paths import child_path
 
 __all__ = ("check", "convert", "describe")
-
-T = TypeVar("T")
 
 
 def check(tree: Any, kind: Any, path: str) -> Iterator[Diagnostic]:
@@ -27,8 +25,8 @@ def check(tree: Any, kind: Any, path: str) -> Iterator[Diagnostic]:
     return _check(tree, inspect.type_info(kind), path)
 
 
-def convert(tree: Any, kind: type[T], path: str) -> tuple[T | None, list[Diagnostic]]:
-    """The typed value, or None and why not."""
+def convert(tree: Any, kind: Any, path: str) -> tuple[Any, list[Diagnostic]]:
+    """The value of the type ``kind``, or None and why not."""
     found = list(check(tree, kind, path))
     if found:
         return None, found
@@ -66,7 +64,7 @@ def _check(tree: Any, kind: inspect.Type, path: str) -> Iterator[Diagnostic]:
 
 def _check_union(tree: Any, kind: inspect.UnionType, path: str) -> Iterator[Diagnostic]:
     structs = [member for member in kind.types if isinstance(member, inspect.StructType)]
-    others = [member for member in kind.types if not isinstance(member, inspect.StructType | inspect.UnsetType)]
+    others = [member for member in kind.types if not isinstance(member, inspect.StructType)]
     if tree is None and any(isinstance(member, inspect.NoneType) for member in others):
         return iter(())
     others = [member for member in others if not isinstance(member, inspect.NoneType)]
@@ -123,8 +121,9 @@ def _check_struct(tree: Any, kind: inspect.StructType, path: str) -> Iterator[Di
             yield from _check(tree[key], fields[key].type, child_path(path, key))
         elif key not in known:
             yield _unknown_field(key, kind, known, child_path(path, key))
+    misspelt = {nearest(key, fields) for key in tree if key not in known}
     for name, field in fields.items():
-        if field.required and name not in tree:
+        if field.required and name not in tree and name not in misspelt:
             yield diagnose(Code.FIELD_MISSING, path, f"{name!r} is missing")
 
 

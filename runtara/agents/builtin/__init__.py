@@ -1,3 +1,3 @@
-"""To be filled."""
+"""The agents that come with Runtara, one module each. ``runtara.agents.registry`` lists them."""
 
 __all__ = ()

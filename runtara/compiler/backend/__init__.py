@@ -1,3 +1,3 @@
-"""To be filled."""
+"""The forms of artifacts: a seam; see ``base``."""
 
 __all__ = ()

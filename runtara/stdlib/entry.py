@@ -1,0 +1,88 @@
+"""From a generated module to a finished instance."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from random import Random
+from types import ModuleType
+from typing import Any
+
+from runtara.agents import Registry, Resources, registry
+from runtara.artifact import MANIFEST_NAME, check_runtime, decode_manifest
+from runtara.clock import Clock, SystemClock
+from runtara.errors import RuntaraError, UnsupportedVersion
+from runtara.limits import OUTPUT_BYTES_MAX
+from runtara.sdk.base import Durable, InstanceFailed
+from runtara.stdlib.call import Caller
+from runtara.stdlib.failures import failed
+from runtara.stdlib.inputs import read_input
+from runtara.stdlib.run import Run
+from runtara.stdlib.values import ValueFailed, encode_value
+
+__all__ = ("execute", "main")
+
+
+async def execute(
+    module: ModuleType,
+    durable: Durable,
+    *,
+    agents: Registry | None = None,
+    clock: Clock | None = None,
+    random: Random | None = None,
+) -> bytes:
+    """Run a generated module, and return its output as JSON.
+
+    Raises:
+        InstanceFailed: the scenario failed, with a structured error.
+        Interruption: the attempt has to end here.
+        RuntaraError: the engine could not be reached, or refused; nothing is known about the scenario.
+    """
+    try:
+        async with Resources() as resources:
+            caller = Caller(
+                durable=durable,
+                agents=agents or registry(),
+                clock=clock or SystemClock(),
+                random=random or Random(),
+                resources=resources,
+                rate_limit_budget_ms=module.SCENARIO.rate_limit_budget_ms,
+            )
+            run = Run(durable, caller, read_input(durable.info, module.SCENARIO))
+            return _output(await module.main(run))
+    except RuntaraError:
+        raise
+    except Exception as error:
+        raise failed(error, module) from error
+
+
+def _output(value: Any) -> bytes:
+    output = encode_value(value)
+    if len(output) > OUTPUT_BYTES_MAX:
+        raise ValueFailed("OUTPUT_TOO_LARGE", f"the result has {len(output)} bytes, and {OUTPUT_BYTES_MAX} are allowed")
+    return output
+
+
+def main(module_name: str) -> None:
+    """The entry point of an artifact: run its generated module as the instance that this process was launched for.
+
+    The module is imported after the runtime was found to be the right one.
+    """
+    # Only a launched program has a connection to make; tests and the compiler import this package without one.
+    from runtara.sdk.program import run_program
+
+    async def entry(durable: Durable) -> bytes:
+        _check_artifact()
+        return await execute(import_module(module_name), durable)
+
+    run_program(entry)
+
+
+def _check_artifact() -> None:
+    """Raises ``InstanceFailed`` when the artifact was compiled for another runtime."""
+    loader: Any = sys.modules["__main__"].__loader__
+    try:
+        check_runtime(decode_manifest(loader.get_data(MANIFEST_NAME)))
+    except UnsupportedVersion as error:
+        data = {"code": error.code, "message": error.message, "category": "permanent", "severity": "critical"}
+        raise InstanceFailed(error.message, error=encode_value(data)) from error

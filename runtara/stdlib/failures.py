@@ -1,0 +1,77 @@
+"""How a run fails: one structured error that names the step and the place in the document, never a line of code.
+
+Generated code carries a source map, from its lines to steps and document paths; the traceback leads to the line.
+Source: dsl.md §7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, Final
+
+import msgspec
+
+from runtara.agents.errors import AgentError
+from runtara.sdk.base import InstanceFailed
+from runtara.stdlib.steps import AgentStep, Step
+from runtara.stdlib.values import ValueFailed
+
+__all__ = ("SourceMap", "StepFailed", "failed")
+
+SourceMap = Mapping[int, tuple[str, str]]
+"""Line to step id and document path."""
+
+# The structured error has its own, small limit; a service's page of HTML must not be what breaks the report of it.
+_TEXT_CHARACTERS_MAX: Final = 4_000
+
+
+class StepFailed(Exception):
+    """A step could not do its work, finally."""
+
+    def __init__(self, step: Step, error: AgentError) -> None:
+        super().__init__(f"{step.id}: {error.message}")
+        self.step = step
+        self.error = error
+
+
+def failed(error: Exception, module: ModuleType) -> InstanceFailed:
+    """The failure of a run of that generated module, ready to be stored."""
+    data = _place_of(error, module) | _description_of(error)
+    data["message"] = _clipped(data["message"])
+    if "attributes" in data:
+        data["attributes"] = {name: _clipped(str(value)) for name, value in data["attributes"].items()}
+    return InstanceFailed(data["message"], error=msgspec.json.encode(data, order="sorted"))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS_MAX else f"{text[: _TEXT_CHARACTERS_MAX - 1]}…"
+
+
+def _place_of(error: Exception, module: ModuleType) -> dict[str, Any]:
+    source_map: SourceMap = module.SOURCE_MAP
+    traceback, line = error.__traceback__, 0
+    while traceback is not None:
+        if traceback.tb_frame.f_globals is module.__dict__:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    if line not in source_map:
+        return {}
+    step_id, path = source_map[line]
+    return {"stepId": step_id, "path": path}
+
+
+def _description_of(error: Exception) -> dict[str, Any]:
+    if isinstance(error, StepFailed):
+        return _step_facts(error.step) | error.error.to_data()
+    if isinstance(error, ValueFailed):
+        return AgentError(error.code, str(error)).to_data()
+    kind = type(error).__name__
+    return AgentError("INTERNAL_ERROR", f"{kind}: {error}", severity="critical").to_data()
+
+
+def _step_facts(step: Step) -> dict[str, Any]:
+    facts: dict[str, Any] = {"stepId": step.id, "stepName": step.name, "stepType": step.type}
+    if isinstance(step, AgentStep):
+        facts |= {"agentId": step.agent, "capabilityId": step.capability}
+    return facts
