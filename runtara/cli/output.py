@@ -38,12 +38,14 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, to_stderr: bool = False) -> None:
     """Aligned columns under their names."""
     cells = [[column.upper() for column in columns], *([shown(value) for value in row] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
     for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        click.echo(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), err=to_stderr
+        )
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:

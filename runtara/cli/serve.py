@@ -87,7 +87,7 @@ def set_up_logging(level: str) -> None:
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    """uvloop where it is installed."""
+    """The faster loop, where uvloop is installed."""
     try:
         import uvloop
     except ImportError:

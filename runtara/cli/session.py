@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def asking(function: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable
 
 
 def json_value(ctx: click.Context, parameter: click.Parameter, written: str | None) -> msgspec.Raw | None:
-    """A JSON document, or with a leading ``@`` the file that holds one; checked, and passed on as it is written."""
+    """A JSON document, or after an ``@`` the file that holds one (``-``: stdin); checked, and passed on as written."""
     if written is None:
         return None
     document = _read(written[1:]) if written.startswith("@") else written.encode("utf-8", "surrogateescape")
@@ -89,6 +90,6 @@ def json_value(ctx: click.Context, parameter: click.Parameter, written: str | No
 
 def _read(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise click.BadParameter(f"{path!r} cannot be read: {error.strerror}") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class InstanceHandle:
         """The instance as it is now."""
         return await self._client.get_instance(self.instance_id, tenant_id=self.tenant_id, with_input=with_input)
 
-    def changes(self) -> AsyncIterator[Instance]:
+    def changes(self) -> AsyncGenerator[Instance, None]:
         """See ``Client.watch``."""
         return self._client.watch(self.instance_id, tenant_id=self.tenant_id)
 
@@ -99,6 +99,6 @@ class InstanceHandle:
         """See ``Client.send_custom_signal``."""
         return await self._client.send_custom_signal(self.instance_id, name, payload, tenant_id=self.tenant_id)
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """See ``Client.events``."""
         return self._client.events(self.instance_id, tenant_id=self.tenant_id)
