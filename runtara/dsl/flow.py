@@ -2,7 +2,7 @@
 
 The meaning of a graph: the entry is reached; a step that is reached runs once, after all that lead to it and after the
 steps whose results it refers to; a step that ran makes its targets reached (a Conditional: the targets of the chosen
-way); a Finish ends everything, after the other arms of a fan-out are done. The plan says the same with nothing but
+way); a Finish ends everything at once, and comes as late as the order allows. The plan says the same with nothing but
 blocks, so that it can be emitted as code that reads like what it does.
 
 How: every step gets a *block*, the innermost one that all ways to it have in common (the whole graph, or one way out of
@@ -14,7 +14,6 @@ its size is that of the graph, however the branches cross.
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -73,8 +72,8 @@ class Conflict:
     """Why there is no plan."""
 
     kind: str
-    """``order``: each of the steps would have to come before the others; ``ends``: both steps end a scenario that runs
-    both; ``depth``: the step stands in too many branches."""
+    """``order``: each of the steps would have to come before the others; ``ends``: one run comes to both of these
+    Finish steps; ``depth``: the step stands in too many branches."""
     steps: tuple[str, ...]
 
 
@@ -110,6 +109,9 @@ def structure(graph: Graph, *, forks: Iterable[str], ends: Iterable[str], needs:
     if len(layout.blocks[deepest]) > BRANCHES_NESTED_MAX:
         return Flow(Body(()), (), layout.blocks, (Conflict("depth", (deepest,)),))
     body = layout.body(())
+    two_ends = layout.find_two_ends()
+    if two_ends is not None:
+        layout.conflicts.append(Conflict("ends", two_ends))
     marks = tuple(step for step in graph.topological if layout.is_joined(step))
     return Flow(body=body, marks=marks, blocks=layout.blocks, conflicts=tuple(layout.conflicts))
 
@@ -235,7 +237,6 @@ class _Layout:
                     heapq.heappush(ready, self._rank(target, block))
         if len(order) < len(heads):
             self.conflicts.append(Conflict("order", tuple(head for head in heads if waits_for[head] > 0)))
-        self._look_for_two_ends(block, order, after)
         return order
 
     def _rank(self, head: str, block: Block) -> tuple[bool, int, str]:
@@ -289,21 +290,34 @@ class _Layout:
 
     # -- two ends at once
 
-    def _look_for_two_ends(self, block: Block, order: list[str], after: Mapping[str, frozenset[str]]) -> None:
-        ends = [head for head in order if head in self._ending[block]]
-        for one, other in itertools.combinations(ends, 2):
-            if not _leads_to(one, other, after) and self._are_together(one, other):
-                self.conflicts.append(Conflict("ends", (one, other)))
+    def find_two_ends(self) -> tuple[str, str] | None:
+        """Two different Finish steps that one run comes to, if there are any.
 
-    def _are_together(self, one: str, other: str) -> bool:
-        """Whether a fan-out leads to both, by different arms."""
-        reach = self.graph.reach
-        for step in self.graph.topological:
-            for way in {link.way for link in self.graph.out[step]}:
-                arms = [{target} | reach[target] for target in self.graph.targets(step, way)]
-                if any(one in arm and other in sibling for arm in arms for sibling in arms if arm is not sibling):
-                    return True
-        return False
+        Two walkers go through the graph; at a Conditional where both stand they take the same way, elsewhere any. The
+        one who is behind goes first, so they cannot pass the same Conditional at different times.
+        """
+        turn = {step: index for index, step in enumerate(self.graph.topological)}
+        begin = (self.graph.entry, self.graph.entry)
+        seen, queue = {begin}, [begin]
+        while queue:
+            one, other = queue.pop()
+            if one != other and {one, other} <= self.ends:
+                return one, other
+            for pair in self._next_pairs(one, other):
+                pair = (pair[0], pair[1]) if turn[pair[0]] <= turn[pair[1]] else (pair[1], pair[0])
+                if pair not in seen:
+                    seen.add(pair)
+                    queue.append(pair)
+        return None
+
+    def _next_pairs(self, one: str, other: str) -> Iterator[tuple[str, str]]:
+        """Where two walkers can be next, of whom the first is not ahead."""
+        if one != other:
+            # An end goes nowhere: its walker waits for the other.
+            movable, fixed = (other, one) if one in self.ends else (one, other)
+            return ((link.target, fixed) for link in self.graph.out[movable])
+        links = self.graph.out[one]
+        return ((a.target, b.target) for a in links for b in links if a.way == b.way)
 
 
 def _common(blocks: Iterable[Block]) -> Block:
@@ -325,12 +339,3 @@ def _of_ways(outcomes: Iterable[_Outcome]) -> _Outcome:
     """One way of a Conditional is taken: the worst of them counts."""
     found = set(outcomes)
     return next((outcome for outcome in (_Outcome.NEITHER, _Outcome.COMES) if outcome in found), _Outcome.ENDS)
-
-
-def _leads_to(one: str, other: str, after: Mapping[str, frozenset[str]]) -> bool:
-    seen, queue = {one}, [one]
-    while queue:
-        for step in after[queue.pop()] - seen:
-            seen.add(step)
-            queue.append(step)
-    return other in seen

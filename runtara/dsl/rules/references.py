@@ -157,7 +157,7 @@ def _check_conflicts(scope: _Scope) -> Iterator[Diagnostic]:
             message = f"each of {names} would have to run before the others, by their references"
             yield diagnose(Code.STEP_CANNOT_HAVE_RUN, path, message, hint="Add edges that give them an order.")
         elif conflict.kind == "ends":
-            message = f"two arms of a fan-out, at {names}, each come to a Finish of their own"
+            message = f"one run comes to both Finish steps, {names}, so which one decides is not defined"
             hint = "Bring the arms together before the Finish, or label edges of a Conditional."
             yield diagnose(Code.FAN_OUT_AMBIGUOUS, path, message, hint=hint)
         else:

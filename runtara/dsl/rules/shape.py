@@ -117,7 +117,7 @@ def _check_label(edge: EdgeDraft, source: StepDraft) -> Iterator[Diagnostic]:
 
 
 def _check_ways_out(step: StepDraft, draft: GraphDraft) -> Iterator[Diagnostic]:
-    labels = {edge.label for edge in draft.edges if edge.source == step.key}
+    labels = {edge.label for edge in draft.edges if _meant(edge.source, draft) == step.key}
     if step.kind == "Agent" and not labels:
         message = f"nothing follows {step.key!r}: when it is reached, the result is null"
         yield diagnose(Code.STEP_ENDS_NOWHERE, step.path, message, hint="Lead it to a Finish step.")
