@@ -101,8 +101,8 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
 
 def outer_functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Those of the module and of its classes, without what is defined in them."""
-    owners = (tree, *(node for node in tree.body if isinstance(node, ast.ClassDef)))
-    return (node for owner in owners for node in owner.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    return (node for body in bodies for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def dishonesties(tree: ast.Module) -> Iterator[tuple[int, str]]:
