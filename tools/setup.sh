@@ -8,6 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 VENV=.venv
 STAMP=$VENV/.runtara-setup
 
+SUDO=$([ "$(id -u)" = 0 ] || echo 'sudo ')
+
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -34,20 +36,20 @@ missing_packages() {
   has ps || echo procps
 }
 
+# Goes on when it fails: the compiler is optional, and what is not says so when its turn comes.
 install_packages() {
   [ $# = 0 ] && return
   if [ "$(id -u)" = 0 ] && has apt-get; then
     say "installing the system packages: $*"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-  else
-    say "missing: $*. Install with: sudo apt-get install $*"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null && return
   fi
+  say "missing: $*. Install with: ${SUDO}apt-get install $*"
 }
 
 # Whatever changes what an install would make: then, and only then, it is made again.
 fingerprint() {
-  cat pyproject.toml setup.py tools/setup.sh runtara/_native/_build.py runtara/_native/src/* | sha256sum | cut -d' ' -f1
+  { command -v cc || true; cat pyproject.toml setup.py tools/setup.sh runtara/_native/_build.py runtara/_native/src/*; } |
+    sha256sum | cut -d' ' -f1
 }
 
 make_venv() {
@@ -55,7 +57,7 @@ make_venv() {
   [ -x $VENV/bin/python ] && $VENV/bin/python -c 'import pip' 2>/dev/null && return
   say "making $VENV with $($python --version)"
   rm -rf $VENV
-  "$python" -m venv $VENV || die "$python cannot make a virtual environment. Install with: sudo apt-get install python3-venv"
+  "$python" -m venv $VENV || die "$python cannot make a virtual environment. Install with: ${SUDO}apt-get install python3-venv"
 }
 
 install_runtara() {
@@ -71,7 +73,7 @@ report_extension() {
   local built
   built=$($VENV/bin/python -c 'from runtara._native import api; print(api.IMPLEMENTATION)')
   [ "$built" = c ] && return
-  say "the C extension was not built, pure Python serves instead. To build it: sudo apt-get install gcc libc6-dev python3-dev"
+  say "the C extension was not built, pure Python serves instead. To build it: ${SUDO}apt-get install gcc libc6-dev python3-dev"
   [ "${CI:-}" != true ] || has_no_compiler_by_choice || die "CI must have the C extension"
 }
 has_no_compiler_by_choice() { [ "${RUNTARA_NATIVE:-}" = python ]; }
@@ -84,7 +86,7 @@ python=$(find_python)
 mapfile -t packages < <(missing_packages "$python" | tr ' ' '\n')
 install_packages "${packages[@]}"
 python=${python:-$(find_python)}
-[ -n "$python" ] || die "needs Python 3.11 or newer. Install with: sudo apt-get install python3 python3-venv python3-dev"
+[ -n "$python" ] || die "needs Python 3.11 or newer. Install with: ${SUDO}apt-get install python3 python3-venv python3-dev"
 make_venv "$python"
 install_runtara
 report_extension
