@@ -14,7 +14,7 @@ from runtara.dsl.catalog import CapabilityField
 
 __all__ = ("coerce_input", "fits")
 
-_WHOLE = re.compile(r"[+-]?\d{1,400}\Z")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,400}\Z")
 _BOOLEANS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 

@@ -38,7 +38,7 @@ class PathMismatch(LookupError):
 
 _BARE = re.compile(r"[^.\[\]]+")
 _BRACKET = re.compile(r"""\[(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|\s*(?P<bare>[^\]'"]*?)\s*)\]""")
-_INDEX = re.compile(r"-?\d+\Z")
+_INDEX = re.compile(r"-?[0-9]+\Z")
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 
 

@@ -37,7 +37,7 @@ def encode_value(value: Any) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
-_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)\Z", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)\Z", re.IGNORECASE)
 
 
 def parse_number(text: str) -> float | None:
@@ -70,7 +70,7 @@ def _to_integer(value: Any) -> int:
         return int(value)
     if isinstance(value, float) and math.isfinite(value):
         return math.trunc(value)
-    if isinstance(value, str) and re.fullmatch(r"[+-]?\d{1,400}", value):
+    if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,400}", value):
         return int(value)
     raise _NotCoercible
 

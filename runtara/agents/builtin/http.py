@@ -206,7 +206,7 @@ def _retry_after_ms(header: str | None, now: datetime) -> int | None:
     """The header ``Retry-After``: seconds, or a date. Source: RFC 9110 §10.2.3."""
     if header is None:
         return None
-    if header.strip().isdecimal():
+    if header.isascii() and header.strip().isdecimal():
         return int(header) * 1000
     try:
         at = parsedate_to_datetime(header)
