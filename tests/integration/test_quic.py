@@ -6,13 +6,14 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import uvloop
 
-from runtara.errors import InvalidRequest, Unavailable
+from runtara.errors import InvalidRequest, OutcomeUnknown, Unavailable
 from runtara.protocol import messages as m
 from runtara.testing.contracts.transport import ANYWHERE, Pair, Raw, Server, ServerIdentity, eventually
 from runtara.transport.base import Address, Transport
@@ -42,7 +43,15 @@ async def server(library: str) -> AsyncIterator[Server]:
     server = make_server(quic_transport(library))
     await server.listen()
     yield server
+    await server.hang_up()
     await server.listener.aclose()
+
+
+@asynccontextmanager
+async def through_relay(server: Server, *, seed: int = 0, loss: float = 0.0) -> AsyncIterator[Relay]:
+    async with Relay(server.address, seed=seed, loss=loss) as relay:
+        yield relay
+        await server.hang_up()
 
 
 def endpoint_of(server: Server) -> Any:
@@ -122,7 +131,7 @@ async def test_ipv6_works(library: str) -> None:
 
 @pytest.mark.slow
 async def test_everything_arrives_though_one_percent_is_lost_each_way(server: Server) -> None:
-    async with Relay(server.address, seed=1, loss=0.01) as relay:
+    async with through_relay(server, seed=1, loss=0.01) as relay:
         pairs = [await server.connect(at=relay.address) for _ in range(10)]
         await asyncio.gather(*(ask(pair, 300) for pair in pairs))
         state = random.Random(1).randbytes(3 * MIB)
@@ -134,7 +143,7 @@ async def test_everything_arrives_though_one_percent_is_lost_each_way(server: Se
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 async def test_a_handshake_survives_heavy_loss(server: Server, seed: int) -> None:
-    async with Relay(server.address, seed=seed, loss=0.2) as relay:
+    async with through_relay(server, seed=seed, loss=0.2) as relay:
         pair = await server.connect(at=relay.address, options=replace(server.client_options, idle_timeout_s=5.0))
         await ask(pair, 10)
 
@@ -142,39 +151,47 @@ async def test_a_handshake_survives_heavy_loss(server: Server, seed: int) -> Non
 # ---- the ACK rule
 
 
-async def test_a_request_takes_two_datagrams(server: Server) -> None:
-    async with Relay(server.address) as relay:
+async def test_a_request_takes_two_datagrams_though_the_answer_takes_a_while(server: Server) -> None:
+    async with through_relay(server) as relay:
         pair = await server.connect(at=relay.address)
+        pair.server_answers.is_quick = True
         await ask(pair, 20)
         before = relay.passed
-        await ask(pair, 100)
-        # Some acknowledgements travel alone, above all where the machine stalls.
-        assert relay.passed - before < 260
+        for _ in range(50):
+            call = asyncio.ensure_future(pair.client.call(m.GetCheckpoint("k"), timeout_s=10))
+            _, reply = await pair.server_answers.requests.get()
+            # As long as a commit takes, and longer than the libraries wait with an acknowledgement.
+            await asyncio.sleep(0.003)
+            reply.send(m.CheckpointState(b""))
+            await call
+        # Without the rule it is four. Some acknowledgements travel alone where the machine stalls.
+        assert relay.passed - before < 150
+
+
+async def test_an_acknowledgement_does_not_wait_for_an_answer_that_never_comes(server: Server) -> None:
+    """Later than the promised 25 ms it would be sent again, and again."""
+    async with through_relay(server) as relay:
+        options = replace(server.client_options, ping_interval_s=LONG_S, idle_timeout_s=LONG_S)
+        pair = await server.connect(at=relay.address, options=options)
+        pair.server_answers.is_quick = True
+        await ask(pair, 20)
+        await asyncio.sleep(0.1)
+        before = relay.passed
+        call = asyncio.ensure_future(pair.client.call(m.GetCheckpoint("k"), timeout_s=0.4))
+        with pytest.raises(OutcomeUnknown):
+            await call
+        assert relay.passed - before == 2
 
 
 async def test_a_slow_handshake_does_not_make_a_slow_connection(server: Server) -> None:
-    """Qh3 went on pacing by the round trip of the handshake: 300 requests took over 3 s."""
-    async with Relay(server.address) as relay:
+    """Qh3 went on pacing by the round trip of the handshake."""
+    async with through_relay(server) as relay:
         relay.hold_s = 0.1
         pair = await server.connect(at=relay.address)
         relay.hold_s = 0.0
-        async with asyncio.timeout(2.0):
-            await ask(pair, 300)
-
-
-async def test_an_answer_that_comes_late_is_still_acknowledged_in_time(server: Server) -> None:
-    """The request's acknowledgement must not wait for an answer that takes longer than 25 ms."""
-    async with Relay(server.address) as relay:
-        pair = await server.connect(at=relay.address)
-        await ask(pair, 5)
-        call = asyncio.ensure_future(pair.client.call(m.GetCheckpoint("k"), timeout_s=10))
-        _, reply = await pair.server_answers.requests.get()
-        await asyncio.sleep(0.15)
-        # Sent, acknowledged, perhaps a ping; but not sent again and again.
-        before = relay.passed
-        reply.send(m.CheckpointState(b""))
-        assert await call == m.CheckpointState(b"")
-        assert relay.passed - before <= 3
+        # A fifth of a second; it was 2.5.
+        async with asyncio.timeout(1.5):
+            await ask(pair, 600)
 
 
 # ---- servers that vanish
@@ -232,8 +249,6 @@ async def test_pings_keep_a_silent_connection(server: Server) -> None:
 def test_dead_ports_are_noticed_on_every_event_loop(
     library: str, loop_factory: Callable[[], asyncio.AbstractEventLoop], port_is_dead: bool
 ) -> None:
-    """Uvloop stops reading a socket that had an error."""
-
     async def vanished() -> None:
         server = make_server(quic_transport(library))
         await server.listen()
@@ -253,6 +268,29 @@ def test_dead_ports_are_noticed_on_every_event_loop(
         runner.run(case())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_single_refusal_is_asked_about_and_forgotten(
+    library: str, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Uvloop stops reading a socket that had an error."""
+
+    async def case() -> None:
+        server = make_server(quic_transport(library))
+        await server.listen()
+        pair = await server.connect()
+        sock = pair.client.channel.endpoint._socket  # type: ignore[attr-defined]
+        dead, alive = await free_address(), server.address
+        sock.connect((dead.host, dead.port))
+        sock.send(b"for nobody")
+        sock.connect((alive.host, alive.port))
+        await ask(pair, 3)
+        await server.hang_up()
+        await server.listener.aclose()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(case())
+
+
 async def test_a_host_that_does_not_answer_is_unavailable_in_time(server: Server) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
@@ -262,7 +300,7 @@ async def test_a_host_that_does_not_answer_is_unavailable_in_time(server: Server
 
 
 async def test_a_client_whose_port_changes_goes_on(server: Server) -> None:
-    async with Relay(server.address) as relay:
+    async with through_relay(server) as relay:
         pair = await server.connect(at=relay.address)
         await ask(pair, 5)
         for _ in range(3):

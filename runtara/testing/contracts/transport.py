@@ -78,6 +78,8 @@ class Answers:
     """A ``PeerHandler`` for tests: echoes, fails, holds back, and remembers everything."""
 
     welcome_version: int = 1
+    is_quick: bool = False
+    """Whether it promises that what it keeps is answered within milliseconds."""
     peer: Peer | None = None
     pushed_messages: asyncio.Queue[m.Message] = field(default_factory=asyncio.Queue)
     requests: asyncio.Queue[tuple[m.Message, Reply]] = field(default_factory=asyncio.Queue)
@@ -100,7 +102,7 @@ class Answers:
                 raise Conflict("as you wish", hint="ask for something else", retry_after_ms=7, answer=[42])
             case m.GetCheckpoint():
                 self.requests.put_nowait((message, reply))
-                return False
+                return self.is_quick
             case m.Yield():
                 raise ZeroDivisionError
             case _:
@@ -179,6 +181,7 @@ class Server:
         self.accepted: asyncio.Queue[Answers] = asyncio.Queue()
         self.welcome_version = 1
         self.listener: Listener
+        self._clients: list[Peer] = []
 
     @property
     def options(self) -> ServerOptions:
@@ -218,7 +221,15 @@ class Server:
         peer = await connect_peer(
             self.transport, at or self.address, options or self.client_options, hello, answers, timeout_s=10.0
         )
+        self._clients.append(peer)
         return Pair(peer, answers, await self.accepted.get())
+
+    async def hang_up(self) -> None:
+        """Close all its clients."""
+        for client in self._clients:
+            client.close()
+        for client in self._clients:
+            await client.wait_closed()
 
     async def connect_raw(self) -> Raw:
         """A client without a peer."""
@@ -265,15 +276,13 @@ class TransportContract:
         server = Server(transport, identity)
         await server.listen()
         yield server
+        await server.hang_up()
         await server.listener.aclose()
 
     @pytest.fixture
-    async def pair(self, server: Server) -> AsyncIterator[Pair]:
+    async def pair(self, server: Server) -> Pair:
         """A connection."""
-        pair = await server.connect()
-        yield pair
-        pair.client.close()
-        await pair.client.wait_closed()
+        return await server.connect()
 
     # ---- asking, both ways
 
