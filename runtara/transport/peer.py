@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
+from runtara._native import api as native
 from runtara.errors import (
     FrameMalformed,
     InternalError,
@@ -98,7 +99,7 @@ class Peer:
     def __init__(self, handler: PeerHandler, *, role: Role, greeting_s: float = GREETING_S) -> None:
         self._handler = handler
         self._greeting_s = greeting_s
-        self._connection: Connection[OnReply] = Connection(role)
+        self._connection: Connection[OnReply] = Connection(role, cut=native.cut_frames)
         self._loop = asyncio.get_running_loop()
         self._is_closing = False
         self._error: Exception | None = None
