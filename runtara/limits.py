@@ -19,6 +19,7 @@ __all__ = (
     "EXECUTION_TIMEOUT_S_MAX",
     "FRAME_BYTES_MAX",
     "GREETING_BYTES_MAX",
+    "GUEST_QUEUE_BYTES_MAX",
     "IMAGE_BYTES_MAX",
     "IMAGE_METADATA_BYTES_MAX",
     "INPUT_BYTES_MAX",
@@ -91,6 +92,8 @@ PAGE_ROWS_MAX: Final = 1000
 # Requests of one connection that wait for an answer, and writes of one server that wait for a commit.
 REQUESTS_IN_FLIGHT_MAX: Final = 1024
 REQUEST_BYTES_IN_FLIGHT_MAX: Final = 128 * MIB
+# What a program has sent and the server has not acknowledged; it waits at its next call long before.
+GUEST_QUEUE_BYTES_MAX: Final = 64 * MIB
 WRITER_QUEUE_MAX: Final = 20_000
 WRITER_QUEUE_BYTES_MAX: Final = 256 * MIB
 # What one transaction writes; PostgreSQL takes at most 1 GiB in one message.

@@ -25,6 +25,7 @@ __all__ = (
     "InstancePaused",
     "InstanceSuspended",
     "Interruption",
+    "ServerLost",
 )
 
 
@@ -46,6 +47,13 @@ class InstanceSuspended(Interruption):
 
 class AttemptSuperseded(Interruption):
     """A newer attempt runs: nothing that this one does counts any more."""
+
+
+class ServerLost(Interruption):
+    """The server was away for too long, or lets this attempt in no more: nothing can be stored.
+
+    The attempt ends as if it had crashed, and is launched again from its checkpoints.
+    """
 
 
 class InstanceFailed(Exception):
