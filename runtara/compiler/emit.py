@@ -13,7 +13,19 @@ from typing import Final
 
 from msgspec import UNSET
 
-from runtara.compiler.expressions import Atom, Expression, Group, Line, call, layout, literal, mapping, text_literal
+from runtara.compiler.expressions import (
+    WIDTH,
+    Atom,
+    Expression,
+    Group,
+    Line,
+    call,
+    layout,
+    literal,
+    mapping,
+    negation,
+    text_literal,
+)
 from runtara.compiler.lower import PlannedStep, Program
 from runtara.dsl.conditions import Argument, Operand, read_condition
 from runtara.dsl.flow import Body, Choice, Item, Joined, Visit
@@ -25,7 +37,7 @@ __all__ = ("Emitted", "emit")
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
-    """A module, and which of its lines stand for which step and document path."""
+    """A module, and from which of its lines on the code stands for which step and document path."""
 
     source: str
     source_map: Mapping[int, tuple[str, str]]
@@ -42,6 +54,7 @@ def emit(program: Program) -> Emitted:
 class _Writer:
     lines: list[str] = field(default_factory=list)
     source_map: dict[int, tuple[str, str]] = field(default_factory=dict)
+    _last_place: tuple[str, str] | None = None
 
     def write(self, *lines: str) -> None:
         self.lines += lines
@@ -50,7 +63,9 @@ class _Writer:
         for text, path in lines:
             self.lines.append(text)
             assert path is not None
-            self.source_map[len(self.lines)] = (step_id, path)
+            place = (step_id, path)
+            if place != self._last_place:
+                self.source_map[len(self.lines)] = self._last_place = place
 
     def text(self) -> str:
         return "\n".join(self.lines) + "\n"
@@ -86,7 +101,7 @@ class _Emitter:
         names = sorted(self.used, key=lambda name: (name.lower() == name, name))
         imports = Group("(", tuple(("", Atom(name)) for name in names), ")")
         line = f"from runtara.stdlib import {', '.join(names)}"
-        if len(line) <= 110:
+        if len(line) <= WIDTH:
             self.writer.write(line)
         else:
             self.writer.write(*_texts(layout(_opened(imports), prefix="from runtara.stdlib import ")))
@@ -110,7 +125,7 @@ class _Emitter:
             yield from _texts(layout(call(kind, [], _facts(planned)), prefix=f"{planned.constant} = "))
 
     def _emit_source_map(self) -> None:
-        self.writer.write("", "", "# From a line of this module to the step and the place in the scenario.")
+        self.writer.write("", "", "# From which line on this module stands for which step and place in the scenario.")
         entries = [
             (f"{line}: ", Atom(f"({text_literal(step)}, {text_literal(path)})"))
             for line, (step, path) in sorted(self.writer.source_map.items())
@@ -226,9 +241,9 @@ class _Emitter:
         if argument.operator in _CHAINS:
             return self._chain(argument.operator, argument.arguments, argument.path)
         if argument.operator in _NEGATIONS:
-            return _not(self._truth_of(_NEGATIONS[argument.operator], argument.arguments, argument.path))
+            return negation(self._truth_of(_NEGATIONS[argument.operator], argument.arguments, argument.path))
         if argument.operator == "NOT":
-            return _not(self._truth(argument.arguments[0]))
+            return negation(self._truth(argument.arguments[0]))
         if argument.operator == "LENGTH":
             return Group("(", (("", self._argument(argument)), ("", Atom("0"))), ")", separator=" > ")
         return self._truth_of(argument.operator, argument.arguments, argument.path)
@@ -269,11 +284,6 @@ _FUNCTIONS: Final[Mapping[str, str]] = {
     "IS_DEFINED": "is_defined",
     "IS_EMPTY": "is_empty",
 }
-
-
-def _not(expression: Expression) -> Expression:
-    """In brackets: it may stand beside an ``and``, or as the argument of a comparison."""
-    return Group("(not ", (("", expression),), ")", separator="", path=expression.path)
 
 
 def _opened(group: Group) -> Group:

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
-__all__ = ("WIDTH", "Atom", "Expression", "Group", "Line", "call", "layout", "literal", "mapping", "text_literal")
+__all__ = (
+    "WIDTH",
+    "Atom",
+    "Expression",
+    "Group",
+    "Line",
+    "call",
+    "layout",
+    "literal",
+    "mapping",
+    "negation",
+    "text_literal",
+)
 
-WIDTH: Final = 110
+WIDTH: Final = 120
 
 Line: TypeAlias = tuple[str, str | None]
 """Text, and the document path that it stands for."""
@@ -118,6 +130,13 @@ def call(
     """``function(arguments, named=…)``."""
     labelled = [(f"{name}=", value) for name, value in (named or {}).items()]
     return Group(f"{function}(", (*_unlabelled(arguments), *labelled), ")", path=path)
+
+
+def negation(expression: Expression) -> Expression:
+    """``not expression``, for an expression that is a call, a name or in brackets."""
+    if isinstance(expression, Atom):
+        return replace(expression, code=f"not {expression.code}")
+    return replace(expression, opening=f"not {expression.opening}")
 
 
 def mapping(entries: Mapping[str, Expression], *, is_open: bool = False) -> Group:

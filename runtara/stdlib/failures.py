@@ -1,6 +1,6 @@
 """How a run fails: one structured error that names the step and the place in the document, never a line of code.
 
-Generated code carries a source map, from its lines to steps and document paths; the traceback leads to the line.
+Generated code carries a source map, from its lines to steps and document paths; a traceback leads to the line.
 Source: dsl.md §7.
 """
 
@@ -20,7 +20,7 @@ from runtara.stdlib.values import ValueFailed
 __all__ = ("SourceMap", "StepFailed", "failed")
 
 SourceMap = Mapping[int, tuple[str, str]]
-"""Line to step id and document path."""
+"""From a line on: step id and document path. The lines are in order."""
 
 # The structured error has its own, small limit; a service's page of HTML must not be what breaks the report of it.
 _TEXT_CHARACTERS_MAX: Final = 4_000
@@ -45,6 +45,8 @@ def failed(error: Exception, module: ModuleType) -> InstanceFailed:
 
 
 def _clipped(text: str) -> str:
+    # Lone surrogates, as in a file name that is no UTF-8, cannot be JSON.
+    text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= _TEXT_CHARACTERS_MAX else f"{text[: _TEXT_CHARACTERS_MAX - 1]}…"
 
 
@@ -55,10 +57,8 @@ def _place_of(error: Exception, module: ModuleType) -> dict[str, Any]:
         if traceback.tb_frame.f_globals is module.__dict__:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
-    if line not in source_map:
-        return {}
-    step_id, path = source_map[line]
-    return {"stepId": step_id, "path": path}
+    begun = [place for first, place in source_map.items() if first <= line]
+    return {"stepId": begun[-1][0], "path": begun[-1][1]} if begun else {}
 
 
 def _description_of(error: Exception) -> dict[str, Any]:
