@@ -61,7 +61,7 @@ make_venv() {
 }
 
 install_runtara() {
-  local pip=("$VENV/bin/python" -m pip --disable-pip-version-check --quiet --timeout 60)
+  local pip=("$VENV/bin/python" -m pip --disable-pip-version-check -qq --timeout 60)
   say "installing Runtara and its development tools into $VENV (a minute or two the first time)"
   # Dependency groups are known to pip from 25.1 on.
   "${pip[@]}" install --upgrade 'pip>=25.1'
