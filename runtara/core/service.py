@@ -73,10 +73,6 @@ class InstanceEndpoint:
         """Answer with what ``work`` returns or raises."""
         self._group.start_soon(_answer, reply, work)
 
-    def start(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run ``work`` in the endpoint's task group. It must not raise."""
-        self._group.start_soon(work)
-
 
 async def _answer(reply: Reply, work: Coroutine[Any, Any, m.Message]) -> None:
     try:
