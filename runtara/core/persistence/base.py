@@ -155,6 +155,8 @@ class OutcomeKind(StrEnum):
     WITHDRAWN = "withdrawn"
     """The signal that it answers does not wait for an answer any more; nothing was written."""
     UNKNOWN_INSTANCE = "unknown_instance"
+    IMAGE_GONE = "image_gone"
+    """A retry would need an image that was deleted meanwhile; nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +234,10 @@ class Persistence(Protocol):
         """
 
     async def renew_lease(self, server_no: int, *, lease_s: float) -> bool:
-        """True when the lease was still running and is renewed; False when it had ended and a peer has taken
-        something over since (re-adopt from ``list_owned``). In both cases it is renewed."""
+        """Renew it, and say whether it was still ours.
+
+        False when it had ended and a peer has taken something over since: re-adopt from ``list_owned``.
+        """
 
     async def leave(self, server_no: int) -> None:
         """End the lease. What it still owns is taken over by the others at once."""
@@ -285,9 +289,7 @@ class Persistence(Protocol):
     async def get_instance(self, instance_no: InstanceNo) -> Instance:
         """The instance, or ``NotFound``."""
 
-    async def list_instances(
-        self, where: InstanceFilter, *, limit: int, cursor: str | None
-    ) -> Page[Instance]:
+    async def list_instances(self, where: InstanceFilter, *, limit: int, cursor: str | None) -> Page[Instance]:
         """Newest first, paged by key. ``input`` and ``output`` are left empty."""
 
     async def count_instances(self) -> dict[str, int]:
