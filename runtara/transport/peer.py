@@ -252,7 +252,7 @@ class Peer:
     def _break(self, event: Broken | Goodbye) -> None:
         self._error = event.error
         if isinstance(event, Broken):
-            _log.warning("%s broke the protocol: %s", self.channel.peer, event.error)
+            _log.info("%s broke the protocol: %s", self.channel.peer, event.error)
             self._write(self._connection.goodbye(event.error))
         self.close(reason=event.error.code)
 

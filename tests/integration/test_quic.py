@@ -19,7 +19,7 @@ from runtara.testing.contracts.transport import ANYWHERE, Pair, Raw, Server, Ser
 from runtara.transport.base import Address, Transport
 from runtara.transport.quic import QuicTransport, quic_transport
 from runtara.transport.quic.channel import STREAM_ID
-from runtara.transport.quic.libraries import LIBRARIES, Library
+from runtara.transport.quic.libraries import LIBRARIES
 from tests.support.certificates import certificates
 from tests.support.relay import Relay
 
@@ -84,7 +84,7 @@ def test_an_unknown_library_is_refused() -> None:
 
 
 def test_a_library_that_is_not_installed_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Missing(Library):
+    class Missing(LIBRARIES["qh3"]):  # type: ignore[misc]
         name = "a_library_that_nobody_has"
 
     monkeypatch.setitem(LIBRARIES, "qh3", Missing)
@@ -117,12 +117,33 @@ async def test_a_host_that_nobody_knows_is_unavailable(server: Server) -> None:
         await server.connect(at=Address("no-such-host.invalid", 1))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_host_with_several_addresses_is_tried_at_each(
+    library: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = make_server(quic_transport(library))
+    await server.listen(at=Address(host, 0))
+    port = server.address.port
+
+    async def both(*_: object, **__: object) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+        return [
+            (socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("::1", port, 0, 0)),
+            (socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("127.0.0.1", port)),
+        ]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+    await ask(await server.connect(at=Address("both", port)))
+    await server.hang_up()
+    await server.listener.aclose()
+
+
 async def test_ipv6_works(library: str) -> None:
     server = make_server(quic_transport(library))
     await server.listen(at=Address("::1", 0))
     pair = await server.connect()
     await ask(pair)
     assert pair.server.channel.peer.startswith("[::1]:")
+    await server.hang_up()
     await server.listener.aclose()
 
 
@@ -309,6 +330,25 @@ async def test_a_client_whose_port_changes_goes_on(server: Server) -> None:
         assert len(endpoint_of(server).channels) == 1
 
 
+async def test_connection_ids_change_and_are_retired(server: Server) -> None:
+    pair = await server.connect()
+    endpoint, channel = endpoint_of(server), pair.client.channel
+    await ask(pair)
+    seen, most = set(endpoint._routes), len(endpoint._routes)
+    for _ in range(12):
+        channel.connection.change_connection_id()  # type: ignore[attr-defined]
+        channel.endpoint.touch(channel)  # type: ignore[attr-defined]
+        await ask(pair, 2)
+        # The replacement travels with a later datagram.
+        await eventually(lambda: len(endpoint._routes) >= most)
+        seen |= set(endpoint._routes)
+    assert len(seen) >= most + 10
+    assert len(endpoint._routes) <= most + 2
+    pair.client.close()
+    await pair.server.wait_closed()
+    assert not endpoint._routes
+
+
 # ---- strangers
 
 
@@ -411,7 +451,7 @@ async def test_half_open_connections_are_few_and_end(library: str) -> None:
 
 async def test_half_open_connections_do_not_take_the_place_of_open_ones(server: Server) -> None:
     pairs = [await server.connect() for _ in range(3)]
-    assert len(endpoint_of(server)._half_open) == 0
+    assert len(endpoint_of(server).half_open) == 0
     assert len(endpoint_of(server).channels) == 3
     for pair in pairs:
         await ask(pair)
@@ -538,16 +578,3 @@ async def test_an_accept_that_fails_refuses_the_client(library: str) -> None:
     with pytest.raises(Unavailable):
         await asyncio.wait_for(server.connect_raw(), 5)
     await server.listener.aclose()
-
-
-# ---- the socket is full
-
-
-async def test_what_the_kernel_does_not_take_waits(server: Server) -> None:
-    """A tiny send buffer: the datagrams that do not fit are sent when there is room."""
-    pair = await server.connect()
-    endpoint: Any = pair.client.channel.endpoint  # type: ignore[attr-defined]
-    endpoint._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    state = random.Random(2).randbytes(2 * MIB)
-    answer = await pair.client.call(m.SaveCheckpoint("k", state), timeout_s=30)
-    assert answer == m.CheckpointSaved(state)

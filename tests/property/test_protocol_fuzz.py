@@ -142,17 +142,18 @@ class Conversation(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        self.next_context = 1
+        self.connect()
+
+    def connect(self) -> None:
         client, server = open_pair(requests_in_flight_max=self.LIMIT)
         self.sides = {"client": Side(client), "server": Side(server)}
-        self.next_context = 1
-        self.is_over = False
 
     def other(self, name: str) -> Side:
         return self.sides["server" if name == "client" else "client"]
 
     names = st.sampled_from(["client", "server"])
 
-    @precondition(lambda self: not self.is_over)
     @rule(name=names, message=messages)
     def ask(self, name: str, message: m.Message) -> None:
         side = self.sides[name]
@@ -166,19 +167,16 @@ class Conversation(RuleBasedStateMachine):
         side.asked[self.next_context] = message
         self.next_context += 1
 
-    @precondition(lambda self: not self.is_over)
     @rule(name=names, message=messages)
     def push(self, name: str, message: m.Message) -> None:
         side = self.sides[name]
         side.wire += side.connection.push(message)
         side.pushed.append(message)
 
-    @precondition(lambda self: not self.is_over)
-    @rule(name=names, pick=st.integers(0, 100), is_error=st.booleans())
-    def answer(self, name: str, pick: int, is_error: bool) -> None:
-        side = self.sides[name]
-        if not side.owes:
-            return
+    @precondition(lambda self: any(side.owes for side in self.sides.values()))
+    @rule(pick=st.integers(0, 100), is_error=st.booleans())
+    def answer(self, pick: int, is_error: bool) -> None:
+        side = next(side for side in self.sides.values() if side.owes)
         number = sorted(side.owes)[pick % len(side.owes)]
         message = side.owes.pop(number)
         if is_error:
@@ -188,8 +186,11 @@ class Conversation(RuleBasedStateMachine):
             side.wire += side.connection.reply(number, message)
             REACHED["answered"] += 1
 
-    @rule(name=names, size=st.integers(1, 200))
+    @precondition(lambda self: any(side.wire for side in self.sides.values()))
+    @rule(name=names, size=st.integers(1, 1000))
     def deliver(self, name: str, size: int) -> None:
+        if not self.sides[name].wire:
+            name = "server" if name == "client" else "client"
         sender, receiver = self.sides[name], self.other(name)
         piece, sender.wire = sender.wire[:size], sender.wire[size:]
         REACHED["split"] += bool(sender.wire)
@@ -213,23 +214,19 @@ class Conversation(RuleBasedStateMachine):
             case _:
                 raise AssertionError(f"nobody broke the protocol, and yet: {item}")
 
-    @precondition(lambda self: not self.is_over)
-    @rule(name=names)
-    def lose(self, name: str) -> None:
-        if len(self.sides[name].asked) < 2:
-            return
+    @precondition(lambda self: all(len(side.asked) > 2 for side in self.sides.values()))
+    @rule()
+    def lose(self) -> None:
         REACHED["lost"] += 1
-        self.is_over = True
         for side in self.sides.values():
             assert side.connection.lose() == list(side.asked)
-            side.wire = b""
+        self.connect()
 
     @invariant()
     def the_books_agree(self) -> None:
         for side in self.sides.values():
-            if not self.is_over:
-                assert side.connection.requests_in_flight == len(side.asked)
-                assert side.connection.requests_open == len(side.owes)
+            assert side.connection.requests_in_flight == len(side.asked)
+            assert side.connection.requests_open == len(side.owes)
 
 
 def test_conversations_come_out_even_and_get_somewhere() -> None:

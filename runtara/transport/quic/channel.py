@@ -21,6 +21,7 @@ import asyncio
 import enum
 import hmac
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -84,7 +85,7 @@ class _Heard(enum.IntEnum):
     """Data that the handler will answer soon."""
 
 
-class QuicChannel:
+class QuicChannel(ABC):
     """See ``Channel``. What both sides share; the endpoint drives it through ``feed``, ``transmit`` and ``look``."""
 
     __slots__ = (
@@ -217,7 +218,6 @@ class QuicChannel:
         if self._is_lazy and now < self._sent_at + ACK_HOLD_S:
             self.endpoint.deadlines.at(self._sent_at + ACK_HOLD_S, self)
         elif self.phase is not Phase.CLOSED and not self._is_over(now):
-            self._keep_alive(now)
             self._run_timer(now)
 
     def abort(self, code: int, reason: str, error: RuntaraError | None) -> None:
@@ -293,13 +293,13 @@ class QuicChannel:
             self.endpoint.send(self.connection.datagrams_to_send(monotonic()))
             self.abort(ENDED, self._closing_reason, None)
 
+    @abstractmethod
     def _shaken(self, *, is_resumed: bool) -> None:
         """The TLS handshake is complete; ``is_resumed`` says that a minted credential was used."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _open(self) -> bytes:
         """Look at the first bytes of the stream; what follows them is returned."""
-        raise NotImplementedError
 
     def _opened(self, handler: ChannelHandler) -> None:
         self.phase = Phase.OPEN
@@ -359,9 +359,6 @@ class QuicChannel:
         else:
             self.abort(BROKEN, "the handshake took too long", Unavailable("the handshake took too long"))
         return True
-
-    def _keep_alive(self, now: float) -> None:
-        """Only clients do."""
 
     def _run_timer(self, now: float) -> None:
         try:
@@ -504,9 +501,10 @@ class ClientChannel(QuicChannel):
             return self._ends_at
         return max(self.last_received + self._options.ping_interval_s, self._ping_at)
 
-    def _keep_alive(self, now: float) -> None:
+    def _run_timer(self, now: float) -> None:
         if self.phase is Phase.OPEN and now >= self._own_deadline():
             self._ping(now)
+        super()._run_timer(now)
 
     def _ping(self, now: float) -> None:
         self._pings += 1

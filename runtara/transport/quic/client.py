@@ -19,22 +19,40 @@ _BUFFER_BYTES = 2 * 1024 * 1024
 
 
 async def dial(library: Library, address: Address, options: ClientOptions, handler: ChannelHandler) -> ClientChannel:
-    """See ``Transport.connect``."""
+    """See ``Transport.connect``. The addresses of a host share the time and are tried one after the other."""
+    found = await resolve(address)
+    timeout_s = options.connect_timeout_s / len(found)
+    for family, sockaddr in found[:-1]:
+        try:
+            return await _dial(library, address, family, sockaddr, options, handler, timeout_s=timeout_s)
+        except Unavailable:
+            # "localhost" has two addresses, and most servers listen at one of them.
+            continue
+    return await _dial(library, address, *found[-1], options, handler, timeout_s=timeout_s)
+
+
+async def _dial(
+    library: Library,
+    address: Address,
+    family: int,
+    sockaddr: SocketAddress,
+    options: ClientOptions,
+    handler: ChannelHandler,
+    *,
+    timeout_s: float,
+) -> ClientChannel:
+    sock = open_client_socket(family, sockaddr, address=address, buffer_bytes=_BUFFER_BYTES)
+    endpoint = _ClientEndpoint(library, sock, peer=sockaddr, datagrams_per_wake=_DATAGRAMS_PER_WAKE)
+    channel = endpoint.dial(sockaddr, options, handler)
     try:
-        async with asyncio.timeout(options.connect_timeout_s):
-            family, sockaddr = await resolve(address)
-            sock = open_client_socket(family, sockaddr, address=address, buffer_bytes=_BUFFER_BYTES)
-            endpoint = _ClientEndpoint(library, sock, peer=sockaddr, datagrams_per_wake=_DATAGRAMS_PER_WAKE)
-            channel = endpoint.dial(sockaddr, options, handler)
-            try:
-                await channel.is_open
-            except BaseException:
-                channel.close(reason="gave up")
-                raise
+        async with asyncio.timeout(timeout_s):
+            await channel.is_open
     except TimeoutError:
-        raise Unavailable(
-            f"nobody answered at {address} within {options.connect_timeout_s} s", address=str(address)
-        ) from None
+        channel.close(reason="gave up")
+        raise Unavailable(f"nobody answered at {address} within {timeout_s:g} s", address=str(address)) from None
+    except BaseException:
+        channel.close(reason="gave up")
+        raise
     return channel
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from time import monotonic
 from typing import Final
@@ -24,7 +25,7 @@ _RECEIVE_BYTES: Final = 8192
 _SHORT_HEADER_BYTES: Final = 1 + CONNECTION_ID_BYTES
 
 
-class Endpoint:
+class Endpoint(ABC):
     """What servers and clients share. A client's endpoint has one connection and a connected socket."""
 
     def __init__(
@@ -39,6 +40,8 @@ class Endpoint:
         self.library = library
         self.resets = resets
         self.channels: set[QuicChannel] = set()
+        self.half_open: set[QuicChannel] = set()
+        """Those whose handshake is not done."""
         self.loop = asyncio.get_running_loop()
         self.deadlines: Deadlines[QuicChannel] = Deadlines(self.loop, due=self._due, done=self._flush)
         self.is_closed = False
@@ -70,6 +73,7 @@ class Endpoint:
     def add(self, channel: QuicChannel, *connection_ids: bytes) -> None:
         """A new connection, known by these ids."""
         self.channels.add(channel)
+        self.half_open.add(channel)
         self.emptied.clear()
         for connection_id in connection_ids:
             self.route(channel, connection_id)
@@ -87,12 +91,14 @@ class Endpoint:
 
     def opened(self, channel: QuicChannel) -> None:
         """The channel's handshake is done."""
+        self.half_open.discard(channel)
 
     def forget(self, channel: QuicChannel) -> None:
         """The channel has ended."""
         for connection_id in tuple(channel.connection_ids):
             self.unroute(channel, connection_id)
         self.channels.discard(channel)
+        self.half_open.discard(channel)
         if not self.channels:
             self.emptied.set()
 
@@ -157,13 +163,13 @@ class Endpoint:
             self._unknown(datagram, sockaddr)
         return channel
 
+    @abstractmethod
     def _first_packet(self, datagram: bytes, sockaddr: SocketAddress) -> QuicChannel | None:
         """The channel of a datagram with a long header, as packets of a handshake have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _unknown(self, datagram: bytes, sockaddr: SocketAddress) -> None:
         """A datagram of a connection that does not exist here."""
-        raise NotImplementedError
 
     def _refused(self) -> None:
         """The system says that nobody listens at the other end of a connected socket."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
@@ -57,7 +58,7 @@ FindTicket = Callable[[bytes], Any]
 """The library's ticket of a label, or None."""
 
 
-class Library:
+class Library(ABC):
     """One library. What differs between the two is in the subclasses."""
 
     name: str
@@ -138,15 +139,15 @@ class Library:
 
     # ---- running connections
 
+    @abstractmethod
     def receive(
         self, connection: QuicConnection, datagrams: Sequence[bytes], sockaddr: SocketAddress, now: float
     ) -> None:
         """Feed datagrams that came together. ``now`` never goes back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def unsent_bytes(self, connection: QuicConnection, stream_id: int) -> int:
         """What the connection still holds of the stream."""
-        raise NotImplementedError
 
     def termination(self, connection: QuicConnection) -> Any:
         """The event that will be told once the draining period is over, or None.

@@ -30,7 +30,7 @@ async def listen(
     library: Library, address: Address, options: ServerOptions, accept: Callable[[], ChannelHandler]
 ) -> QuicListener:
     """See ``Transport.listen``."""
-    family, sockaddr = await resolve(address)
+    family, sockaddr = (await resolve(address))[0]
     sock = open_server_socket(family, sockaddr, address=address, buffer_bytes=options.receive_buffer_bytes)
     try:
         return QuicListener(_ServerEndpoint(library, sock, options=options, accept=accept), sock)
@@ -81,16 +81,6 @@ class _ServerEndpoint(Endpoint):
         self.is_accepting = True
         self._options = options
         self._accept = accept
-        self._half_open: set[QuicChannel] = set()
-
-    def opened(self, channel: QuicChannel) -> None:
-        """See ``Endpoint.opened``."""
-        self._half_open.discard(channel)
-
-    def forget(self, channel: QuicChannel) -> None:
-        """See ``Endpoint.forget``."""
-        self._half_open.discard(channel)
-        super().forget(channel)
 
     def _first_packet(self, datagram: bytes, sockaddr: SocketAddress) -> QuicChannel | None:
         header = parse_long_header(datagram)
@@ -109,7 +99,7 @@ class _ServerEndpoint(Endpoint):
         return (
             self.is_accepting
             and len(self.channels) < self._options.connections_max
-            and len(self._half_open) < self._options.half_open_max
+            and len(self.half_open) < self._options.half_open_max
         )
 
     def _let_in(self, header: LongHeader, sockaddr: SocketAddress) -> QuicChannel:
@@ -118,7 +108,6 @@ class _ServerEndpoint(Endpoint):
         channel.connection = self.library.accept(
             configuration, destination=header.destination, find_ticket=channel.find_ticket
         )
-        self._half_open.add(channel)
         self.add(channel, header.destination, channel.connection.host_cid)
         return channel
 

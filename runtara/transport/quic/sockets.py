@@ -24,15 +24,14 @@ BACKLOG_DATAGRAMS_MAX: Final = 4096
 _SO_RCVBUFFORCE: Final = 33
 
 
-async def resolve(address: Address) -> tuple[int, SocketAddress]:
-    """Family and socket address of the host. Raises ``Unavailable`` when nobody knows it."""
+async def resolve(address: Address) -> list[tuple[int, SocketAddress]]:
+    """Families and socket addresses of the host, best first. Raises ``Unavailable`` when nobody knows it."""
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(address.host or None, address.port, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise Unavailable(f"the host of {address} cannot be resolved: {error}", address=str(address)) from error
-    family, _, _, _, sockaddr = found[0]
-    return family, sockaddr
+    return [(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
 def is_loopback(sockaddr: SocketAddress) -> bool:
