@@ -1,3 +1,10 @@
-"""To be filled."""
+"""What products test their scenarios and agents with, and so do we. ``contracts`` has the suites for backends."""
 
-__all__ = ()
+from runtara.testing.clock import ManualClock as ManualClock
+from runtara.testing.doubles import Call as Call
+from runtara.testing.scenario import RunResult as RunResult
+from runtara.testing.scenario import ScriptedSignal as ScriptedSignal
+from runtara.testing.scenario import call_capability as call_capability
+from runtara.testing.scenario import run_scenario as run_scenario
+
+__all__ = ("Call", "ManualClock", "RunResult", "ScriptedSignal", "call_capability", "run_scenario")
