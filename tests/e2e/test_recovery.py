@@ -54,8 +54,8 @@ async def register_chain(client: Client, scenario: dict[str, object], directory:
             version=1,
             execution_graph=scenario,
             output=directory / "chain.pyz",
-            data_dir=directory / "compiler",
-        )
+        ),
+        data_dir=directory / "compiler",
     )
     return (await client.register_image(compiled.binary_path, name="chain")).image_id
 
@@ -66,7 +66,7 @@ async def run(tmp_path: Path) -> AsyncIterator[Run]:
         async with Client.local(tmp_path / "data") as client:
             image = await register_chain(client, chain(outside.url, STEPS), tmp_path)
             outside.hold("/3")
-            handle = await client.start_instance(image, {})
+            handle = await client.start_instance(image, input={})
             await outside.arrived("/3")
             yield Run(server, client, outside, handle)
 
