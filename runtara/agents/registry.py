@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from runtara.agents.capability import Agent, Capability, find_declared_agent
 from runtara.dsl.catalog import AgentInfo
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ("ENTRY_POINT_GROUP", "Registry", "registry")
 
@@ -76,6 +78,8 @@ def _built_in(target: str) -> Loader:
 
 
 def _installed() -> Mapping[str, Loader]:
+    from importlib.metadata import entry_points  # 10 ms that a program with built-in agents only does not pay
+
     loaders: dict[str, Loader] = {}
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         if entry.name in _BUILT_IN or entry.name in loaders:

@@ -25,7 +25,7 @@ from runtara.dsl.catalog import Catalog, installed_catalog
 from runtara.dsl.diagnostics import Diagnostic, raise_errors
 from runtara.dsl.draft import Document, read_draft
 from runtara.dsl.model import DSL_VERSION, ExecutionGraph, Scenario
-from runtara.dsl.validate import validate
+from runtara.dsl.validation import validate
 from runtara.errors import InvalidRequest
 from runtara.ids import parse_name, parse_tenant_id
 
