@@ -103,6 +103,7 @@ class ImageRegistry:
                 await self._store.put_blob(digest, chunks)
             registered = await self._store.register_image(upload.new, digest=digest, size_bytes=upload.size_bytes)
             self._cache.adopt(upload.path, digest)
+            self._runnable.add(digest)
             return registered
         finally:
             upload.close()

@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from runtara.core.engine import Engine
-from runtara.core.model import Instance, LaunchOrder, OwnedAttempt
+from runtara.core.model import Instance, LaunchOrder, OwnedAttempt, Status
 from runtara.environment.attempts import Attempt, Attempts
 from runtara.environment.images import ImageRegistry
 from runtara.environment.launcher import Launcher, LaunchSettings
@@ -88,6 +88,8 @@ class Environment:
             time=self._time,
             failures_max=settings.attempts_without_progress_max,
         )
+        self.recovered = anyio.Event()
+        """Set when ``run`` has taken up whatever a former process left."""
         self._claiming = anyio.Lock()
         self._draining = False
         self._group: TaskGroup | None = None
@@ -104,6 +106,7 @@ class Environment:
             try:
                 await insist(self._clock, self._time.measure)
                 await insist(self._clock, partial(self._reconcile, linger_s=0.0))
+                self.recovered.set()
                 group.start_soon(self._sweep)
                 await self._claim_for_ever()
             finally:
@@ -164,6 +167,7 @@ class Environment:
         return None if at is None else self._time.here(at)
 
     def _take(self, order: LaunchOrder) -> None:
+        self._engine.changed(order.instance_no, Status.RUNNING)
         attempt = Attempt(order.instance_no, order.epoch, timeout_s=self._timeout_s(order.timeout_s))
         self._look_after(attempt, partial(self._supervisor.run, attempt, order))
 

@@ -106,6 +106,8 @@ class MemoryHost:
         self.running = 0
         self.running_peak = 0
         self.launches = 0
+        self.launched = anyio.Event()
+        """Set at the next launch; then there is another one for the one after."""
         self._group = group
         self._program = program
 
@@ -123,6 +125,8 @@ class MemoryHost:
         process = MemoryProcess(request, launched)
         self.processes[launched.instance_no, launched.epoch] = process
         self._group.start_soon(self._run, process)
+        self.launched.set()
+        self.launched = anyio.Event()
         return process
 
     async def _run(self, process: MemoryProcess) -> None:
