@@ -1,0 +1,22 @@
+"""Appends its attempt to a file and saves that it did, once per step: {"file": path, "steps": n}."""
+
+from pathlib import Path
+from typing import Any
+
+from runtara import sdk
+
+
+async def main(data: dict[str, Any]) -> int:
+    for n in range(data["steps"]):
+        await effect(data["file"], n, key=f"effect/{n}")
+    return data["steps"]
+
+
+@sdk.durable
+async def effect(file: str, n: int) -> int:
+    with Path(file).open("a") as lines:
+        lines.write(f"{sdk.current_instance().attempt} {n}\n")
+    return n
+
+
+sdk.run(main)
