@@ -99,7 +99,7 @@ class Environment:
     async def run(self) -> None:
         """Recover what a former process left, then claim and look after instances, until cancelled.
 
-        Cancelled, it lets go of the processes; they live on for the next start.
+        Cancelled, it closes the runner, which lets go of the processes; they live on for the next start.
         """
         async with anyio.create_task_group() as group:
             self._group = group
@@ -111,6 +111,7 @@ class Environment:
                 await self._claim_for_ever()
             finally:
                 self._group = None
+                await self._runner.aclose()
 
     async def resync(self) -> None:
         """The lease had ended: peers may own what runs here. End what is not ours any more. Raises ``Unavailable``."""
