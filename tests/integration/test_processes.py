@@ -1,4 +1,4 @@
-"""Real processes with the real SDK over QUIC, and a server that is killed and started again; only the database is fake."""
+"""Real processes with the real SDK over QUIC, and servers that are killed and come back; the database is a fake."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Server:
 
     async def until_checkpoint(self, instance_no: InstanceNo, key: str) -> None:
         with anyio.fail_after(PATIENCE_S):
-            while await self.engine.persistence.find_checkpoint(instance_no, CheckpointKey(key)) is None:
+            while await self.engine.persistence.find_checkpoint(instance_no, CheckpointKey(key)) is None:  # noqa: ASYNC110
                 await anyio.sleep(0.005)
 
     async def concluded(self, instance_no: InstanceNo) -> Instance:
