@@ -39,7 +39,7 @@ class AgentError(Exception):
         self.category: Category = category
         self.severity: Severity = severity or _SEVERITY_OF[category]
         self.retry_after_ms = retry_after_ms
-        self.attributes = dict(attributes or {})
+        self.attributes = {str(name): str(value) for name, value in (attributes or {}).items()}
 
     @property
     def is_rate_limit(self) -> bool:

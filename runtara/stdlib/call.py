@@ -21,7 +21,7 @@ from runtara.clock import Clock
 from runtara.errors import LimitExceeded
 from runtara.protocol.messages import RetryRecord
 from runtara.sdk.base import Durable
-from runtara.stdlib.failures import StepFailed
+from runtara.stdlib.failures import StepFailed, encode_error
 from runtara.stdlib.retry import RetryPolicy, decide
 from runtara.stdlib.steps import AgentStep
 from runtara.stdlib.values import encode_value
@@ -126,7 +126,7 @@ class Caller:
             RetryRecord(
                 key=key,
                 tries=tries + 1 if again is None else again.tries,
-                error=msgspec.json.encode(error.to_data()),
+                error=encode_error(error.to_data()),
                 next_at=None if again is None else self.durable.now() + timedelta(milliseconds=again.wait_ms),
                 waited_ms=waited_ms if again is None else again.waited_ms,
             )

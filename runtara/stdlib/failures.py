@@ -17,13 +17,16 @@ from runtara.sdk.base import InstanceFailed
 from runtara.stdlib.steps import AgentStep, Step
 from runtara.stdlib.values import ValueFailed
 
-__all__ = ("SourceMap", "StepFailed", "failed")
+__all__ = ("SourceMap", "StepFailed", "encode_error", "failed")
 
 SourceMap = Mapping[int, tuple[str, str]]
 """From a line on: step id and document path. The lines are in order."""
 
-# The structured error has its own, small limit; a service's page of HTML must not be what breaks the report of it.
-_TEXT_CHARACTERS_MAX: Final = 4_000
+# Together they stay below the limit of a stored error, whatever a service sends and however it is escaped.
+_MESSAGE_CHARACTERS_MAX: Final = 2_000
+_FACT_CHARACTERS_MAX: Final = 200
+_ATTRIBUTE_CHARACTERS_MAX: Final = 300
+_ATTRIBUTES_MAX: Final = 16
 
 
 class StepFailed(Exception):
@@ -38,16 +41,27 @@ class StepFailed(Exception):
 def failed(error: Exception, module: ModuleType) -> InstanceFailed:
     """The failure of a run of that generated module, ready to be stored."""
     data = _place_of(error, module) | _description_of(error)
-    data["message"] = _clipped(data["message"])
+    return InstanceFailed(data["message"], error=encode_error(data))
+
+
+def encode_error(data: Mapping[str, Any]) -> bytes:
+    """A structured error as JSON that always fits where errors are stored: what is too long is cut."""
+    fitting = {name: _clipped(value, _FACT_CHARACTERS_MAX) for name, value in data.items()}
+    fitting["message"] = _clipped(data["message"], _MESSAGE_CHARACTERS_MAX)
     if "attributes" in data:
-        data["attributes"] = {name: _clipped(str(value)) for name, value in data["attributes"].items()}
-    return InstanceFailed(data["message"], error=msgspec.json.encode(data, order="sorted"))
+        fitting["attributes"] = {
+            _clipped(name, 64): _clipped(str(value), _ATTRIBUTE_CHARACTERS_MAX)
+            for name, value in sorted(data["attributes"].items())[:_ATTRIBUTES_MAX]
+        }
+    return msgspec.json.encode(fitting, order="sorted")
 
 
-def _clipped(text: str) -> str:
+def _clipped(value: Any, characters_max: int) -> Any:
+    if not isinstance(value, str):
+        return value
     # Lone surrogates, as in a file name that is no UTF-8, cannot be JSON.
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= _TEXT_CHARACTERS_MAX else f"{text[: _TEXT_CHARACTERS_MAX - 1]}…"
+    text = value.encode("utf-8", "replace").decode()
+    return text if len(text) <= characters_max else f"{text[: characters_max - 1]}…"
 
 
 def _place_of(error: Exception, module: ModuleType) -> dict[str, Any]:

@@ -247,6 +247,16 @@ async def test_a_capability_that_misbehaves_fails_the_run_with_data(capability_i
     assert (result.error["stepId"], len(result.calls)) == ("a", 1)
 
 
+async def test_an_error_of_any_size_can_be_stored() -> None:
+    loud = AgentError("\1" * 10**5, "\2" * 10**6, attributes={f"{n}\ud800" * 999: "\3" * 10**5 for n in range(99)})
+    document = scenario(step("a", "test/loud", name="\4" * 10**5), finish(**{"x" * 10**5: immediate(1)}))
+    result = await run_scenario(document, {}, agents={"test/loud": [loud]})
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error["message"].startswith("\2\2")
+    assert len(result.error["attributes"]) <= 16
+
+
 @pytest.mark.parametrize(
     ("mapping", "code", "place"),
     [

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
-from random import Random
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import event, given, settings
@@ -12,43 +10,7 @@ from hypothesis import strategies as st
 
 from runtara.dsl.flow import Body, Choice, Flow, Joined, Visit, structure
 from runtara.dsl.graph import Graph, Link
-
-
-@dataclass(frozen=True)
-class Case:
-    graph: Graph
-    forks: frozenset[str]
-    ends: frozenset[str]
-
-    def flow(self, needs: dict[str, frozenset[str]] | None = None) -> Flow:
-        return structure(self.graph, forks=self.forks, ends=self.ends, needs=needs or {})
-
-
-def case_of(seed: int) -> Case:
-    """A random acyclic graph: links go from lower to higher numbers, and all steps are reached.
-
-    Drawn by a seed of its own: left to Hypothesis, one graph in a hundred had branches that cross.
-    """
-    chance = Random(seed)
-    steps = tuple(f"s{number}" for number in range(chance.randint(1, 14)))
-    kinds = {step: chance.choices(["plain", "fork", "end"], [4, 5, 2])[0] for step in steps}
-    links = tuple(link for step in steps for link in _links_of(step, steps, kinds[step], chance))
-    reached = Graph("s0", steps, links).breadth_first
-    graph = Graph(
-        "s0",
-        tuple(step for step in steps if step in reached),
-        tuple(link for link in links if link.source in reached),
-    )
-    forks, ends = (frozenset(step for step in reached if kinds[step] == kind) for kind in ("fork", "end"))
-    return Case(graph, forks, ends)
-
-
-def _links_of(step: str, steps: tuple[str, ...], kind: str, chance: Random) -> list[Link]:
-    near = steps[steps.index(step) + 1 :][:5]
-    ways = {"plain": ["next"], "fork": ["true", "false"], "end": []}[kind]
-    arms = {way: chance.choices([0, 1, 2], [1, 10, 3])[0] for way in ways}
-    return [Link(step, target, way) for way in ways for target in chance.sample(near, min(arms[way], len(near)))]
-
+from tests.support.graphs import Case, case_of
 
 cases = st.integers(0, 2**48).map(case_of)
 
@@ -217,7 +179,7 @@ def test_two_ends_of_one_fan_out_are_a_conflict() -> None:
 
 @pytest.mark.parametrize("levels", [64, 65, 900])
 def test_branches_nest_to_the_limit_and_not_one_deeper(levels: int) -> None:
-    steps = tuple(f"c{level}" for level in range(levels)) + ("x",)
-    links = tuple(Link(one, other, "true") for one, other in zip(steps, steps[1:], strict=False))
+    steps = (*(f"c{level}" for level in range(levels)), "x")
+    links = tuple(Link(one, other, "true") for one, other in pairwise(steps))
     flow = structure(Graph("c0", steps, links), forks=steps[:-1], ends=[], needs={})
     assert [conflict.kind for conflict in flow.conflicts] == ([] if levels == 64 else ["depth"])
