@@ -33,6 +33,8 @@ class TestLocal(CompilerBackendContract):
             assert archive.testzip() is None
             assert archive.namelist() == ["runtara.json", "__main__.py", "runtara_scenario.py", "scenario.json"]
             ast.parse(archive.read("__main__.py"))
+            assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+            assert {member.compress_type for member in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
 class TestMemory(CompilerBackendContract):

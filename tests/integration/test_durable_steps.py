@@ -195,10 +195,16 @@ class Blocking:
         time.sleep(seconds)
         return "waited"
 
+    @capability(side_effects=False)
+    def ponder(self, seconds: float) -> str:
+        time.sleep(seconds)
+        return "pondered"
 
-async def test_a_blocking_capability_neither_stops_the_program_nor_its_timeout() -> None:
+
+@pytest.mark.parametrize("capability_id", ["wait", "ponder"])
+async def test_a_blocking_capability_does_not_outlast_its_timeout(capability_id: str) -> None:
     inputs = {"seconds": immediate(0.2)}
-    document = scenario(step("a", "blocking/wait", inputs, timeout=20, maxRetries=0), finish())
+    document = scenario(step("a", f"blocking/{capability_id}", inputs, timeout=20, maxRetries=0), finish())
     began = time.monotonic()
     result = await run_scenario(document, {}, agents={"blocking": Blocking})
     assert result.error is not None
