@@ -23,9 +23,9 @@ from runtara.compiler.lower import Program, lower
 from runtara.config import CompilerConfig
 from runtara.dsl.catalog import Catalog, installed_catalog
 from runtara.dsl.diagnostics import Diagnostic, raise_errors
-from runtara.dsl.draft import Document, read_draft
+from runtara.dsl.draft import Document
 from runtara.dsl.model import DSL_VERSION, ExecutionGraph, Scenario
-from runtara.dsl.validation import validate
+from runtara.dsl.validation import examine
 from runtara.errors import InvalidRequest
 from runtara.ids import parse_name, parse_tenant_id
 
@@ -132,10 +132,8 @@ def translate_scenario(compilation: CompilationInput, *, catalog: Catalog | None
     """The code of a scenario, without an artifact. Raises as ``compile_scenario`` does."""
     _check_options(compilation)
     catalog = catalog or installed_catalog()
-    document = _document(compilation.execution_graph)
-    diagnostics = validate(document, catalog=catalog)
+    draft, diagnostics = examine(_document(compilation.execution_graph), catalog=catalog)
     raise_errors(diagnostics)
-    draft = read_draft(document)
     program = lower(draft, scenario_id=compilation.scenario_id, version=compilation.version, catalog=catalog)
     emitted = emit(program)
     scenario = msgspec.json.encode(draft.tree, order="sorted")

@@ -7,12 +7,11 @@ The names here are the wire names. They are made from the same signatures that t
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 __all__ = (
-    "JSON_TYPES",
     "AgentInfo",
     "CapabilityField",
     "CapabilityInfo",
@@ -21,15 +20,13 @@ __all__ = (
     "installed_catalog",
 )
 
-JSON_TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "any")
-"""The values of ``CapabilityField.type``."""
-
 
 class CapabilityField(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An input of a capability, or a field of its output."""
 
     name: str
     type: str
+    """string, integer, number, boolean, array, object or any."""
     required: bool
     nullable: bool = False
     display_name: str | None = None

@@ -13,7 +13,7 @@ from runtara.dsl.rules.references import check_references
 from runtara.dsl.rules.settings import check_options, check_settings
 from runtara.dsl.rules.shape import check_shape
 
-__all__ = ("parse_scenario", "validate")
+__all__ = ("examine", "parse_scenario", "validate")
 
 
 def validate(
@@ -29,8 +29,11 @@ def validate(
     Returns:
         Errors and warnings, those of the structure first; an empty tuple for a perfect scenario.
     """
-    draft = read_draft(document)
-    return (*draft.diagnostics, *_check(draft, children, catalog or installed_catalog()))
+    _, diagnostics = examine(document, catalog=catalog)
+    if children:
+        waiting = diagnose(Code.NOT_SUPPORTED, "$", "child scenarios are not supported by this version")
+        return (*diagnostics, waiting)
+    return diagnostics
 
 
 def parse_scenario(document: Document, *, catalog: Catalog | None = None) -> Scenario:
@@ -39,14 +42,18 @@ def parse_scenario(document: Document, *, catalog: Catalog | None = None) -> Sce
     Raises:
         ScenarioInvalid: it has errors; the attribute ``diagnostics`` lists all of them, and the warnings.
     """
-    draft = read_draft(document)
-    raise_errors((*draft.diagnostics, *_check(draft, None, catalog or installed_catalog())))
+    draft, diagnostics = examine(document, catalog=catalog)
+    raise_errors(diagnostics)
     return draft.scenario()
 
 
-def _check(draft: Draft, children: Mapping[str, Document] | None, catalog: Catalog) -> Iterator[Diagnostic]:
-    if children:
-        yield diagnose(Code.NOT_SUPPORTED, "$", "child scenarios are not supported by this version")
+def examine(document: Document, *, catalog: Catalog | None = None) -> tuple[Draft, tuple[Diagnostic, ...]]:
+    """What could be read of a document, and everything that is to say about it."""
+    draft = read_draft(document)
+    return draft, (*draft.diagnostics, *_check(draft, catalog or installed_catalog()))
+
+
+def _check(draft: Draft, catalog: Catalog) -> Iterator[Diagnostic]:
     if draft.graph is None:
         return
     yield from check_options(draft)
