@@ -61,7 +61,7 @@ def broken(draw: st.DrawFn) -> Any:
 
 
 @given(document=broken())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_broken_scenario_gets_diagnostics_and_a_sound_one_compiles(document: Any) -> None:
     diagnostics = validate(document)
     assert all(found.path.startswith("$") and found.message for found in diagnostics)

@@ -83,18 +83,18 @@ def errors_of(document: Any) -> list[str]:
 
 
 def test_the_random_scenarios_reach_the_rare_shapes() -> None:
-    documents = [(case_of(number), document_of(case_of(number), Random(number))) for number in range(500)]
+    documents = [(case_of(number), document_of(case_of(number), Random(number))) for number in range(150)]
     valid = [case for case, document in documents if not errors_of(document)]
     invalid = {code for _, document in documents for code in errors_of(document)}
-    assert len(valid) > 250
+    assert len(valid) > 75
     assert {"E012", "E073", "E076"} <= invalid
-    assert sum(bool(case.flow().marks) for case in valid) > 20
-    assert sum(len(case.forks) > 2 for case in valid) > 20
-    assert sum(len(case.ends) > 1 for case in valid) > 5
+    assert sum(bool(case.flow().marks) for case in valid) > 5
+    assert sum(len(case.forks) > 2 for case in valid) > 5
+    assert sum(len(case.ends) > 1 for case in valid) > 0
 
 
 @given(number=numbers)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 async def test_what_validates_runs_as_its_graph_means_and_survives_crashes(number: int) -> None:
     case, chance = case_of(number), Random(number)
     document = document_of(case, chance)
@@ -130,7 +130,7 @@ def _outcome(result: RunResult) -> tuple[Any, ...]:
 
 
 @given(number=numbers)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_same_scenario_gives_the_same_code_whatever_the_order_of_its_keys(number: int) -> None:
     case = case_of(number)
     document = document_of(case, Random(number))
