@@ -135,7 +135,10 @@ class Endpoint(ABC):
                 channel.inbox.append(datagram)
         for channel in touched:
             # The time anew for each: a library closes a connection whose time went back, and feeding takes time.
+            # And each answers at once: were all fed first, server and clients would work in turns, never together.
             channel.feed(monotonic())
+            if channel.is_dirty:
+                channel.transmit(monotonic())
         self._flush()
 
     def _receive(self) -> list[tuple[bytes, SocketAddress]]:
@@ -192,7 +195,8 @@ class Endpoint(ABC):
         self._is_flush_coming = False
         now = monotonic()
         for channel in channels:
-            channel.transmit(now)
+            if channel.is_dirty:
+                channel.transmit(now)
 
     def _due(self, channel: QuicChannel, now: float) -> None:
         self._is_flush_coming = True  # by the deadlines, when all that are due had their turn
