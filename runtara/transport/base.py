@@ -1,7 +1,8 @@
 """The contract of a transport: one ordered, reliable, two-way channel of bytes per connection. Nothing here runs.
 
 It is callback-shaped on purpose: an answer that is sent from within ``received`` can ride in the datagram that
-acknowledges the request, and the handler says whether an answer will follow soon (the ACK rule, docs/decisions).
+acknowledges the request, and the handler says whether an answer will follow soon (the ACK rule,
+docs/decisions/0006-one-endpoint-for-both-quic-libraries.md).
 Everything above a channel (frames, requests, sessions) is ``transport.peer``.
 """
 

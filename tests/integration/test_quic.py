@@ -16,7 +16,7 @@ import uvloop
 from runtara.errors import InvalidRequest, OutcomeUnknown, Unavailable
 from runtara.protocol import messages as m
 from runtara.testing.contracts.transport import ANYWHERE, Pair, Raw, Server, ServerIdentity, eventually
-from runtara.transport.base import Address, Transport
+from runtara.transport.base import Address, ClientOptions, Transport
 from runtara.transport.quic import QuicTransport, quic_transport
 from runtara.transport.quic.channel import STREAM_ID
 from runtara.transport.quic.libraries import LIBRARIES
@@ -145,6 +145,28 @@ async def test_ipv6_works(library: str) -> None:
     assert pair.server.channel.peer.startswith("[::1]:")
     await server.hang_up()
     await server.listener.aclose()
+
+
+def test_it_works_on_uvloop_too(library: str) -> None:
+    """Servers run on it; the rest of the tests on asyncio's own loop."""
+
+    async def tour() -> None:
+        server = make_server(quic_transport(library))
+        await server.listen()
+        pairs = [await server.connect() for _ in range(5)]
+        pairs.append(await server.connect(options=ClientOptions(psk=server.credentials.mint())))
+        await asyncio.gather(*(ask(pair, 50) for pair in pairs))
+        state = random.Random(3).randbytes(4 * MIB)
+        for side in (pairs[0].client, pairs[0].server):
+            assert await side.call(m.SaveCheckpoint("k", state), timeout_s=20) == m.CheckpointSaved(state)
+        pairs[0].server.push(m.Drain())
+        assert await pairs[0].client_answers.pushed_messages.get() == m.Drain()
+        await server.listener.aclose()
+        for pair in pairs:
+            assert await pair.client.wait_closed() is None
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(tour())
 
 
 # ---- loss

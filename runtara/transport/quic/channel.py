@@ -19,23 +19,15 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import hmac
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from runtara.errors import BadCredential, RuntaraError, Unavailable
-from runtara.transport.base import (
-    UNSENT_HIGH_WATER_BYTES,
-    ChannelHandler,
-    ClientOptions,
-    PskIdentity,
-    ServerOptions,
-)
+from runtara.errors import RuntaraError, Unavailable
+from runtara.transport.base import UNSENT_HIGH_WATER_BYTES, ChannelHandler, PskIdentity
 from runtara.transport.quic.deadlines import NEVER
-from runtara.transport.quic.endings import BROKEN, ENDED, NO_CREDENTIAL, explain
+from runtara.transport.quic.endings import BROKEN, ENDED, explain
 from runtara.transport.quic.packets import RESET_TOKEN_BYTES
 from runtara.transport.quic.sockets import SocketAddress
 
@@ -43,7 +35,15 @@ if TYPE_CHECKING:
     from runtara.transport.quic.endpoint import Endpoint
     from runtara.transport.quic.libraries import QuicConnection
 
-__all__ = ("ClientChannel", "Phase", "QuicChannel", "ServerChannel")
+__all__ = (
+    "ACK_HOLD_S",
+    "LINGER_S",
+    "OPENING",
+    "SERVER_OPENING_BYTES",
+    "STREAM_ID",
+    "Phase",
+    "QuicChannel",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -57,12 +57,10 @@ STREAM_ID: Final = 0
 """The first bidirectional stream that a client opens."""
 
 OPENING: Final = b"\x01"
-_SERVER_OPENING_BYTES: Final = len(OPENING) + RESET_TOKEN_BYTES
+SERVER_OPENING_BYTES: Final = len(OPENING) + RESET_TOKEN_BYTES
 
 # A single datagram below this was an answer or an acknowledgement; more is a transfer, whose timers matter.
 _SMALL_DATAGRAM_BYTES: Final = 1000
-
-_REFUSALS_UNTIL_LOST: Final = 2
 
 
 class Phase(enum.IntEnum):
@@ -249,7 +247,7 @@ class QuicChannel(ABC):
         """Handle them all."""
         library, next_event = self.endpoint.library, self.connection.next_event
         heard = _Heard.NOTHING
-        while (event := next_event()) is not None:
+        while self.phase is not Phase.CLOSED and (event := next_event()) is not None:
             kind = type(event)
             if kind is library.StreamData:
                 heard = max(heard, self._data(event))
@@ -371,143 +369,3 @@ class QuicChannel(ABC):
                 self._look_at_timer()
         except BaseException as error:
             self._broken(error)
-
-
-class ServerChannel(QuicChannel):
-    """The server's side: it lets a connection in."""
-
-    __slots__ = ("_accept", "_options", "_shown")
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        address: SocketAddress,
-        *,
-        options: ServerOptions,
-        accept: Callable[[], ChannelHandler],
-    ) -> None:
-        super().__init__(endpoint, address, handshake_timeout_s=options.handshake_timeout_s)
-        self._options = options
-        self._accept = accept
-        self._shown: PskIdentity | None = None
-
-    def find_ticket(self, label: bytes) -> Any:
-        """The library asks for the credential that a client shows. It is used up, whether the secret fits or not."""
-        taken = self._options.credentials.take(label) if self._options.credentials is not None else None
-        if taken is None:
-            return None
-        psk, self._shown = taken
-        return self.endpoint.library.ticket(psk)
-
-    def _shaken(self, *, is_resumed: bool) -> None:
-        if is_resumed:
-            self.identity = self._shown
-        elif self._options.requires_psk:
-            refusal = "the listener lets in minted credentials only"
-            self.abort(NO_CREDENTIAL, refusal, BadCredential(refusal))
-            return
-        self.phase = Phase.OPENING
-
-    def _open(self) -> bytes:
-        opening, rest = self._early[:1], self._early[1:]
-        if opening != OPENING:
-            self.abort(BROKEN, "unknown opening", Unavailable("the client speaks something else"))
-            return b""
-        self._early = b""
-        self._opened(self._accept())
-        return rest
-
-    def _opened(self, handler: ChannelHandler) -> None:
-        token = self.endpoint.resets.token(self.connection.host_cid) if self.endpoint.resets else b""
-        self._outbox.append(OPENING + token)
-        self.endpoint.touch(self)
-        super()._opened(handler)
-
-
-class ClientChannel(QuicChannel):
-    """The client's side: it proves itself, keeps the connection alive and notices quickly when the server is gone."""
-
-    __slots__ = ("_awaiting", "_options", "_ping_at", "_pings", "_refusals", "_reset_token", "is_open")
-
-    def __init__(
-        self, endpoint: Endpoint, address: SocketAddress, *, options: ClientOptions, handler: ChannelHandler
-    ) -> None:
-        super().__init__(endpoint, address, handshake_timeout_s=options.connect_timeout_s)
-        self._options = options
-        self._awaiting = handler
-        self._ping_at = 0.0
-        self._pings = 0
-        self._refusals = 0
-        self._reset_token = b""
-        self.is_open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the channel is open, or with the error that it ended with before."""
-
-    def feed(self, now: float) -> None:
-        """See ``QuicChannel.feed``."""
-        self._refusals = 0
-        super().feed(now)
-
-    def refused(self) -> None:
-        """The system says that nobody listens there (any more): ICMP, which on one host is as good as an answer.
-
-        Before the channel is open that is final. Afterwards a ping asks again, and the second refusal without any
-        datagram in between means that the server is gone.
-        """
-        self._refusals += 1
-        if self.phase < Phase.OPEN:
-            self.end(Unavailable("nobody listens there"))
-        elif self._refusals >= _REFUSALS_UNTIL_LOST:
-            self.end(Unavailable("the server is gone"))
-        elif self.phase is not Phase.CLOSED:
-            self._ping(monotonic())
-
-    def reset(self, datagram: bytes) -> None:
-        """A datagram that belongs to no connection: the server says that it does not know this one, if it proves it."""
-        if self._reset_token and hmac.compare_digest(datagram[-RESET_TOKEN_BYTES:], self._reset_token):
-            self.end(Unavailable("the server was restarted"))
-
-    def end(self, error: RuntaraError | None) -> None:
-        """See ``QuicChannel.end``."""
-        super().end(error)
-        if not self.is_open.done():
-            self.is_open.set_exception(error or Unavailable("the server closed the connection"))
-            # Whoever gave up waiting does not hear it, and need not.
-            self.is_open.exception()
-
-    def _shaken(self, *, is_resumed: bool) -> None:
-        if self._options.psk is not None and not is_resumed:
-            # The server fell back to its certificate, so it did not know the credential; or it is an impostor.
-            refusal = "the server does not know the credential; it was used before, or has expired"
-            self.abort(NO_CREDENTIAL, refusal, BadCredential(refusal))
-            return
-        self.phase = Phase.OPENING
-        self._outbox.append(OPENING)
-
-    def _open(self) -> bytes:
-        if len(self._early) < _SERVER_OPENING_BYTES:
-            return b""
-        if not self._early.startswith(OPENING):
-            self.abort(BROKEN, "unknown opening", Unavailable("the server speaks something else"))
-            return b""
-        self._reset_token = self._early[len(OPENING) : _SERVER_OPENING_BYTES]
-        rest, self._early = self._early[_SERVER_OPENING_BYTES:], b""
-        self._opened(self._awaiting)
-        if not self.is_open.done():
-            self.is_open.set_result(None)
-        return rest
-
-    def _own_deadline(self) -> float:
-        if self.phase is not Phase.OPEN:
-            return self._ends_at
-        return max(self.last_received + self._options.ping_interval_s, self._ping_at)
-
-    def _run_timer(self, now: float) -> None:
-        if self.phase is Phase.OPEN and now >= self._own_deadline():
-            self._ping(now)
-        super()._run_timer(now)
-
-    def _ping(self, now: float) -> None:
-        self._pings += 1
-        self._ping_at = now + self._options.ping_interval_s
-        self.connection.send_ping(self._pings)
-        self.endpoint.touch(self)

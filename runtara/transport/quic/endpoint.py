@@ -10,10 +10,10 @@ from time import monotonic
 from typing import Final
 
 from runtara.errors import Unavailable
-from runtara.transport.quic.channel import ClientChannel, Phase, QuicChannel
+from runtara.transport.quic.channel import Phase, QuicChannel
 from runtara.transport.quic.deadlines import Deadlines
 from runtara.transport.quic.libraries import Library
-from runtara.transport.quic.packets import CONNECTION_ID_BYTES, SHORTEST_PACKET_BYTES, ResetTokens
+from runtara.transport.quic.packets import CONNECTION_ID_BYTES, SHORTEST_PACKET_BYTES
 from runtara.transport.quic.sockets import Sender, SocketAddress
 
 __all__ = ("FAR_DATAGRAM_BYTES", "Endpoint")
@@ -35,10 +35,8 @@ class Endpoint(ABC):
         *,
         datagrams_per_wake: int,
         peer: SocketAddress | None = None,
-        resets: ResetTokens | None = None,
     ) -> None:
         self.library = library
-        self.resets = resets
         self.channels: set[QuicChannel] = set()
         self.half_open: set[QuicChannel] = set()
         """Those whose handshake is not done."""
@@ -176,11 +174,7 @@ class Endpoint(ABC):
 
     def _refused(self) -> None:
         """The system says that nobody listens at the other end of a connected socket."""
-        if not self.is_closed:
-            self._read_again()
-            for channel in tuple(self.channels):
-                assert isinstance(channel, ClientChannel)
-                channel.refused()
+        self._read_again()
 
     def _read_again(self) -> None:
         """Uvloop stops reading a socket that had an error, and forgets it only when told to."""

@@ -7,9 +7,12 @@ import contextlib
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import Any, Final
 
-from runtara.transport.base import Address, ChannelHandler, ServerOptions
-from runtara.transport.quic.channel import LINGER_S, QuicChannel, ServerChannel
+from runtara.errors import BadCredential, Unavailable
+from runtara.transport.base import Address, ChannelHandler, PskIdentity, ServerOptions
+from runtara.transport.quic.channel import LINGER_S, OPENING, Phase, QuicChannel
+from runtara.transport.quic.endings import BROKEN, NO_CREDENTIAL
 from runtara.transport.quic.endpoint import FAR_DATAGRAM_BYTES, Endpoint
 from runtara.transport.quic.libraries import QUIC_VERSION_1, Library
 from runtara.transport.quic.packets import (
@@ -23,7 +26,7 @@ from runtara.transport.quic.sockets import SocketAddress, is_loopback, open_serv
 
 __all__ = ("QuicListener", "listen")
 
-_DATAGRAMS_PER_WAKE = 64
+_DATAGRAMS_PER_WAKE: Final = 64
 
 
 async def listen(
@@ -61,6 +64,58 @@ class QuicListener:
             endpoint.close()
 
 
+class ServerChannel(QuicChannel):
+    """The server's side: it lets a connection in."""
+
+    __slots__ = ("_accept", "_options", "_resets", "_shown")
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        address: SocketAddress,
+        *,
+        options: ServerOptions,
+        accept: Callable[[], ChannelHandler],
+        resets: ResetTokens,
+    ) -> None:
+        super().__init__(endpoint, address, handshake_timeout_s=options.handshake_timeout_s)
+        self._options = options
+        self._accept = accept
+        self._resets = resets
+        self._shown: PskIdentity | None = None
+
+    def find_ticket(self, label: bytes) -> Any:
+        """The library asks for the credential that a client shows. It is used up, whether the secret fits or not."""
+        taken = self._options.credentials.take(label) if self._options.credentials is not None else None
+        if taken is None:
+            return None
+        psk, self._shown = taken
+        return self.endpoint.library.ticket(psk)
+
+    def _shaken(self, *, is_resumed: bool) -> None:
+        if is_resumed:
+            self.identity = self._shown
+        elif self._options.requires_psk:
+            refusal = "the listener lets in minted credentials only"
+            self.abort(NO_CREDENTIAL, refusal, BadCredential(refusal))
+            return
+        self.phase = Phase.OPENING
+
+    def _open(self) -> bytes:
+        opening, rest = self._early[:1], self._early[1:]
+        if opening != OPENING:
+            self.abort(BROKEN, "unknown opening", Unavailable("the client speaks something else"))
+            return b""
+        self._early = b""
+        self._opened(self._accept())
+        return rest
+
+    def _opened(self, handler: ChannelHandler) -> None:
+        self._outbox.append(OPENING + self._resets.token(self.connection.host_cid))
+        self.endpoint.touch(self)
+        super()._opened(handler)
+
+
 class _ServerEndpoint(Endpoint):
     """Lets connections in."""
 
@@ -76,8 +131,8 @@ class _ServerEndpoint(Endpoint):
         configure = partial(library.server_configuration, options)
         self._near = configure(datagram_bytes=library.near_datagram_bytes)
         self._far = configure(datagram_bytes=FAR_DATAGRAM_BYTES)
-        resets = ResetTokens(options.private_key_pem, port=sock.getsockname()[1])
-        super().__init__(library, sock, datagrams_per_wake=_DATAGRAMS_PER_WAKE, resets=resets)
+        self.resets = ResetTokens(options.private_key_pem, port=sock.getsockname()[1])
+        super().__init__(library, sock, datagrams_per_wake=_DATAGRAMS_PER_WAKE)
         self.is_accepting = True
         self._options = options
         self._accept = accept
@@ -103,7 +158,7 @@ class _ServerEndpoint(Endpoint):
         )
 
     def _let_in(self, header: LongHeader, sockaddr: SocketAddress) -> QuicChannel:
-        channel = ServerChannel(self, sockaddr, options=self._options, accept=self._accept)
+        channel = ServerChannel(self, sockaddr, options=self._options, accept=self._accept, resets=self.resets)
         configuration = self._near if is_loopback(sockaddr) else self._far
         channel.connection = self.library.accept(
             configuration, destination=header.destination, find_ticket=channel.find_ticket
@@ -112,6 +167,5 @@ class _ServerEndpoint(Endpoint):
         return channel
 
     def _unknown(self, datagram: bytes, sockaddr: SocketAddress) -> None:
-        assert self.resets is not None
         if (reset := self.resets.reset(datagram)) is not None:
             self.send([(reset, sockaddr)])
