@@ -48,6 +48,7 @@ class Assembly:
     management_address: Address
     database: str
     transport: str
+    engine: Engine
     management: ManagementEndpoint
     environment: Environment | None
     drain_s: float
@@ -111,6 +112,7 @@ async def assemble(config: ServerConfig, data: DataDir, *, parts: Parts, clock: 
             management_address=_reachable(listener.address),
             database=database.description,
             transport=parts.transport.name,
+            engine=engine,
             management=management,
             environment=environment,
             drain_s=config.drain_s,

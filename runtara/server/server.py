@@ -54,17 +54,17 @@ class RuntaraServer:
     @property
     def instance_address(self) -> Address:
         """Where programs connect. Raises ``Unavailable`` while nothing is served."""
-        return self._served.instance_address
+        return self.assembly.instance_address
 
     @property
     def management_address(self) -> Address:
         """Where clients connect. Raises ``Unavailable`` while nothing is served."""
-        return self._served.management_address
+        return self.assembly.management_address
 
     @property
     def database(self) -> str:
         """Which database, in words. Raises ``Unavailable`` while nothing is served."""
-        return self._served.database
+        return self.assembly.database
 
     @property
     def data_dir(self) -> DataDir:
@@ -72,7 +72,8 @@ class RuntaraServer:
         return self._data or DataDir(self.config.data_dir.absolute())
 
     @property
-    def _served(self) -> Assembly:
+    def assembly(self) -> Assembly:
+        """What it is made of, for tests and tools. Raises ``Unavailable`` while nothing is served."""
         if self._assembly is None:
             raise Unavailable("the server does not run")
         return self._assembly
