@@ -13,8 +13,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 from runtara.errors import InvalidRequest
 from runtara.protocol.launch import Psk
 from runtara.transport.base import ClientOptions, ServerOptions
@@ -84,6 +82,9 @@ class Library(ABC):
 
     def server_configuration(self, options: ServerOptions, *, datagram_bytes: int) -> Any:
         """For all connections of a listener whose datagrams may be so large. Raises ``InvalidRequest``."""
+        # Imported here: programs, which start often, never serve.
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
         configuration = self._base(
             is_client=False, idle_timeout_s=options.idle_timeout_s, datagram_bytes=datagram_bytes
         )
