@@ -6,32 +6,30 @@ from collections.abc import Sequence
 from typing import Final
 
 from runtara.core import migrations as core
-from runtara.core.persistence.postgres.database import Database
 from runtara.core.persistence.postgres.migrate import (
     Migration,
     MigrationState,
-    check_versions,
+    check_migrated,
     migrate,
     migration_states,
 )
-from runtara.core.persistence.postgres.pool import Pool
+from runtara.core.persistence.postgres.pool import AnyPool
 
 __all__ = ("COMPONENTS", "check", "run", "status")
 
 COMPONENTS: Final = (*core.COMPONENTS, "environment")
 
 
-async def run(pool: Pool) -> Sequence[Migration]:
+async def run(pool: AnyPool) -> Sequence[Migration]:
     """Bring the database to the schema of core and environment; otherwise as ``runtara.core.migrations.run``."""
     return await migrate(pool, COMPONENTS)
 
 
-async def status(pool: Pool) -> Sequence[MigrationState]:
+async def status(pool: AnyPool) -> Sequence[MigrationState]:
     """Every migration, applied or not, the core's first."""
     return await migration_states(pool, COMPONENTS)
 
 
-async def check(pool: Pool) -> None:
+async def check(pool: AnyPool) -> None:
     """See ``runtara.core.migrations.check``."""
-    async with Database(pool).connection() as connection:
-        await check_versions(connection, COMPONENTS)
+    await check_migrated(pool, COMPONENTS)

@@ -13,7 +13,7 @@ import msgspec
 from runtara.core.persistence.base import Notification, NotificationKind
 from runtara.core.persistence.postgres.database import Database
 from runtara.core.persistence.postgres.errors import translated
-from runtara.core.persistence.postgres.pool import Connection, Pool, connect_alone
+from runtara.core.persistence.postgres.pool import Connection, Pool
 from runtara.core.persistence.postgres.statements import load_statements
 from runtara.errors import Unavailable
 from runtara.ids import InstanceNo
@@ -47,7 +47,7 @@ class Hints:
     async def listen(self) -> AsyncIterator[AsyncIterator[Notification]]:
         """See ``Persistence.listen``."""
         with translated():
-            connection = await connect_alone(self._database.pool, {})
+            connection = await self._database.pool.connect_alone({})
         try:
             with translated():
                 await connection.execute(f"listen {CHANNEL}")

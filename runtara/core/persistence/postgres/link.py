@@ -10,7 +10,7 @@ import anyio
 
 from runtara.core.persistence.postgres.arrays import accept_arrays
 from runtara.core.persistence.postgres.errors import translated
-from runtara.core.persistence.postgres.pool import Connection, Pool, connect_alone, has_broken
+from runtara.core.persistence.postgres.pool import Connection, Pool, has_broken
 
 __all__ = ("Link",)
 
@@ -51,6 +51,6 @@ class Link:
                 await self._connection.close()
                 self._connection = None
             with translated():
-                self._connection = await connect_alone(self._pool, _SETTINGS)
+                self._connection = await self._pool.connect_alone(_SETTINGS)
             accept_arrays(self._connection)
         return self._connection

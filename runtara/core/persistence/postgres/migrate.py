@@ -12,10 +12,18 @@ from typing import Final
 from psycopg.rows import class_row
 
 from runtara.core.persistence.postgres.errors import translated
-from runtara.core.persistence.postgres.pool import SCHEMA, Connection, Pool
+from runtara.core.persistence.postgres.pool import SCHEMA, AnyPool, Connection
 from runtara.errors import Conflict, OutcomeUnknown, SchemaTooNew, Unavailable
 
-__all__ = ("Migration", "MigrationState", "check_versions", "load_migrations", "migrate", "migration_states")
+__all__ = (
+    "Migration",
+    "MigrationState",
+    "check_migrated",
+    "check_versions",
+    "load_migrations",
+    "migrate",
+    "migration_states",
+)
 
 # Any number, as long as nobody else takes it: "runtara" in ASCII.
 _LOCK: Final = int.from_bytes(b"runtara", "big")
@@ -78,7 +86,7 @@ def _migration(component: str, file_name: str, sql: bytes) -> Migration:
     return Migration(component, int(version), name, sql)
 
 
-async def migrate(pool: Pool, components: Sequence[str]) -> Sequence[Migration]:
+async def migrate(pool: AnyPool, components: Sequence[str]) -> Sequence[Migration]:
     """Apply what is missing, component by component; what was applied. Concurrent callers wait for each other.
 
     Raises:
@@ -96,7 +104,7 @@ async def migrate(pool: Pool, components: Sequence[str]) -> Sequence[Migration]:
             return missing
 
 
-async def migration_states(pool: Pool, components: Sequence[str]) -> Sequence[MigrationState]:
+async def migration_states(pool: AnyPool, components: Sequence[str]) -> Sequence[MigrationState]:
     """Every migration that this release knows, and every one that the database has had."""
     with translated():
         async with pool.connection() as connection:
@@ -109,6 +117,13 @@ async def migration_states(pool: Pool, components: Sequence[str]) -> Sequence[Mi
     }
     order = {component: place for place, component in enumerate(components)}
     return sorted((known | had).values(), key=lambda state: (order[state.component], state.version))
+
+
+async def check_migrated(pool: AnyPool, components: Sequence[str]) -> None:
+    """See ``check_versions``."""
+    with translated():
+        async with pool.connection() as connection:
+            await check_versions(connection, components)
 
 
 async def check_versions(connection: Connection, components: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import select
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from psycopg import AsyncConnection
@@ -13,10 +14,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from runtara.limits import DATABASE_STATEMENT_S_MAX
 
-__all__ = ("SCHEMA", "Connection", "Pool", "connect_alone", "has_broken", "make_pool", "session_name")
+__all__ = ("SCHEMA", "AnyPool", "Connection", "Pool", "has_broken", "make_pool")
 
 Connection: TypeAlias = AsyncConnection[TupleRow]
-Pool: TypeAlias = AsyncConnectionPool[Connection]
+AnyPool: TypeAlias = AsyncConnectionPool[Any]
 
 SCHEMA: Final = "runtara"
 """The schema of all our tables: a product may keep its own tables in the same database."""
@@ -45,46 +46,52 @@ _KEEPALIVE: Final = {
 }
 
 
-def make_pool(conninfo: str, *, size_max: int = 8) -> Pool:
-    """A pool for ``PostgresPersistence`` and the stores on the same database. Open it with ``async with``.
+class Pool(AsyncConnectionPool[Connection]):
+    """Connections for ``PostgresPersistence`` and the stores on the same database. Open it with ``async with``.
 
     Opening succeeds even while the database is away: the first verb says ``Unavailable``.
     """
-    return AsyncConnectionPool(
-        conninfo,
-        kwargs={
+
+    def __init__(self, conninfo: str, *, size_max: int = 8, settings: Mapping[str, str] | None = None) -> None:
+        """``settings`` of every session go over ours."""
+        self._url = conninfo
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self.session_name = f"runtara:{secrets.token_hex(8)}"
+        """What our connections are called in ``pg_stat_activity``: different in every process."""
+        self._arguments: dict[str, Any] = {
             "autocommit": True,
             "prepare_threshold": 2,
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "application_name": f"runtara:{secrets.token_hex(8)}",
+            "application_name": self.session_name,
             **_KEEPALIVE,
-        },
-        connection_class=AsyncConnection[TupleRow],
-        min_size=min(2, size_max),
-        max_size=size_max,
-        open=False,
-        configure=_configure,
-        timeout=_CHECKOUT_TIMEOUT_S,
-        reconnect_timeout=_RECONNECT_TIMEOUT_S,
-        name="runtara",
-    )
+        }
+        super().__init__(
+            conninfo,
+            kwargs=self._arguments,
+            connection_class=AsyncConnection[TupleRow],
+            min_size=min(2, size_max),
+            max_size=size_max,
+            open=False,
+            configure=partial(_configure, settings=self._settings),
+            timeout=_CHECKOUT_TIMEOUT_S,
+            reconnect_timeout=_RECONNECT_TIMEOUT_S,
+            name="runtara",
+        )
+
+    async def connect_alone(self, settings: Mapping[str, str]) -> Connection:
+        """A connection like those of the pool, but the caller's own, with more settings. The caller closes it."""
+        connection = await AsyncConnection[TupleRow].connect(self._url, **self._arguments)
+        try:
+            await _configure(connection, settings={**self._settings, **settings})
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
 
-def session_name(pool: Pool) -> str:
-    """What all connections of this pool are called in ``pg_stat_activity``: different in every process."""
-    return str(_kwargs(pool)["application_name"])
-
-
-async def connect_alone(pool: Pool, settings: Mapping[str, str]) -> Connection:
-    """A connection like those of the pool, but of the caller's own, with more settings. The caller closes it."""
-    assert isinstance(pool.conninfo, str)
-    connection = await pool.connection_class.connect(pool.conninfo, **_kwargs(pool))
-    try:
-        await _configure(connection, {**_SETTINGS, **settings})
-    except BaseException:
-        await connection.close()
-        raise
-    return connection
+def make_pool(conninfo: str, *, size_max: int = 8) -> Pool:
+    """See ``Pool``."""
+    return Pool(conninfo, size_max=size_max)
 
 
 def has_broken(connection: Connection) -> bool:
@@ -100,13 +107,8 @@ def has_broken(connection: Connection) -> bool:
     return bool(poll.poll(0))
 
 
-async def _configure(connection: Connection, settings: Mapping[str, str] = _SETTINGS) -> None:
+async def _configure(connection: Connection, *, settings: Mapping[str, str]) -> None:
     await connection.execute(
         "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as t (name, value)",
         (list(settings), list(settings.values())),
     )
-
-
-def _kwargs(pool: Pool) -> dict[str, Any]:
-    assert isinstance(pool.kwargs, dict), "the pool was not made by make_pool"
-    return pool.kwargs

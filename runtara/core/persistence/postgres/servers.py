@@ -12,7 +12,7 @@ from runtara.core.model import ServerRow
 from runtara.core.persistence.base import ChangeStatus, OutcomeKind
 from runtara.core.persistence.postgres.database import Database, fetch
 from runtara.core.persistence.postgres.migrate import check_versions
-from runtara.core.persistence.postgres.pool import Pool, session_name
+from runtara.core.persistence.postgres.pool import Pool
 from runtara.core.persistence.postgres.statements import load_statements
 from runtara.core.persistence.postgres.writing import change_in
 from runtara.core.state import Change
@@ -55,7 +55,7 @@ class Servers:
     async def join(self, name: str, *, lease_s: float) -> int:
         """See ``Persistence.join``."""
         await self._end_former_sessions(name)
-        parameters = {"name": name, "session": session_name(self._database.pool), "lease_s": lease_s}
+        parameters = {"name": name, "session": self._database.pool.session_name, "lease_s": lease_s}
         (row,) = await self._database.write(_SQL["join"], parameters)
         return int(row["server_no"])
 
@@ -96,7 +96,7 @@ class Servers:
     async def _end_former_sessions(self, name: str) -> None:
         """End what a former process of this name left behind. Without the privilege, its lease ends by itself."""
         rows = await self._database.read(_SQL["find_former_session"], {"name": name})
-        if not rows or rows[0]["session"] == session_name(self._database.pool):
+        if not rows or rows[0]["session"] == self._database.pool.session_name:
             return
         try:
             await self._database.write(_SQL["end_sessions"], {"session": rows[0]["session"]})

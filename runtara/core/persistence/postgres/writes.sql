@@ -23,19 +23,20 @@ returning checkpoint_no
 
 -- name: explain_plain_checkpoints
 -- What became of each write of the statement above, when not all were saved.
-select
-    case
-        when c.checkpoint_no = any (%(saved)s::int8[]) then 'done'
-        when i.instance_no is null then 'unknown_instance'
-        when i.status <> 'running' or i.epoch <> t.epoch or c.instance_no is null then 'fenced'
-        else 'found'
-    end as outcome,
-    i.status, c.state
-from unnest(%(instance_no)s::int8[], %(epoch)s::int4[], %(key)s::text[])
-    with ordinality as t (instance_no, epoch, key, n)
-left join instance i using (instance_no)
-left join checkpoint c using (instance_no, key)
-order by n
+with judged as (
+    select t.n, i.status, c.state,
+        case
+            when i.instance_no is null then 'unknown_instance'
+            when c.checkpoint_no = any (%(saved)s::int8[]) then 'done'
+            when i.status <> 'running' or i.epoch <> t.epoch or c.instance_no is null then 'fenced'
+            else 'found'
+        end as outcome
+    from unnest(%(instance_no)s::int8[], %(epoch)s::int4[], %(key)s::text[])
+        with ordinality as t (instance_no, epoch, key, n)
+    left join instance i using (instance_no)
+    left join checkpoint c using (instance_no, key)
+)
+select outcome, case when outcome <> 'done' then status end as status, state from judged order by n
 
 -- name: save_checkpoints
 -- With the end of the signal whose payload a checkpoint stores (0: of none): both or nothing.
