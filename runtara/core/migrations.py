@@ -22,7 +22,7 @@ COMPONENTS: Final = ("core",)
 async def run(pool: AnyPool) -> Sequence[Migration]:
     """Bring the database to the core's schema of this release; what was applied. Idempotent; concurrent callers wait.
 
-    Any psycopg pool of a role that may create tables will do; everything goes into the schema ``runtara``.
+    Any psycopg pool of a role that may create tables will do; everything goes into the schema ``runtara_store``.
 
     Raises:
         SchemaTooNew: a newer release was here; nothing was changed.

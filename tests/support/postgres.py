@@ -38,8 +38,8 @@ where datname = current_database() and pid <> pg_backend_pid();
 drop schema if exists test_clock cascade;
 do $$ begin
     execute (
-        select 'truncate ' || string_agg(format('runtara.%I', tablename), ', ') || ' restart identity'
-        from pg_tables where schemaname = 'runtara' and tablename <> 'migration'
+        select 'truncate ' || string_agg(format('runtara_store.%I', tablename), ', ') || ' restart identity'
+        from pg_tables where schemaname = 'runtara_store' and tablename <> 'migration'
     );
 end $$
 """
@@ -138,7 +138,7 @@ class DatabaseClock:
 
     connection: psycopg.AsyncConnection
 
-    SETTINGS: ClassVar = {"search_path": "test_clock, pg_catalog, runtara"}
+    SETTINGS: ClassVar = {"search_path": "test_clock, pg_catalog, runtara_store"}
 
     @classmethod
     async def install(cls, url: str) -> Self:

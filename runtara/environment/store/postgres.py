@@ -46,13 +46,14 @@ class PostgresStore:
 
     async def read_blob(self, digest: bytes) -> AsyncIterator[bytes]:
         """See ``EnvironmentStore.read_blob``."""
-        if not await self._database.read(_SQL["find_blob"], {"digest": digest}):
-            raise NotFound("there are no such bytes")
         chunk_no = 0
         # A statement per chunk: nothing is held open while the reader takes its time.
         while rows := await self._database.read(_SQL["read_chunk"], {"digest": digest, "chunk_no": chunk_no}):
             yield rows[0]["data"]
             chunk_no += 1
+        # The end of the bytes looks like their absence, also when they are deleted while somebody reads.
+        if not await self._database.read(_SQL["find_blob"], {"digest": digest}):
+            raise NotFound("there are no such bytes")
 
     async def sweep_blobs(self, *, older_than_s: float) -> int:
         """See ``EnvironmentStore.sweep_blobs``."""

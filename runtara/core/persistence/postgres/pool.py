@@ -19,8 +19,9 @@ __all__ = ("SCHEMA", "AnyPool", "Connection", "Pool", "has_broken", "make_pool")
 Connection: TypeAlias = AsyncConnection[TupleRow]
 AnyPool: TypeAlias = AsyncConnectionPool[Any]
 
-SCHEMA: Final = "runtara"
-"""The schema of all our tables: a product may keep its own tables in the same database."""
+SCHEMA: Final = "runtara_store"
+"""The schema of all our tables: a product may keep its own in the same database. Not called after a likely role: by
+default, a role's own schema is where its tables are made."""
 
 _CONNECT_TIMEOUT_S: Final = 3
 # A caller waits as long for a connection, then hears Unavailable.
