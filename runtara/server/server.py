@@ -115,6 +115,8 @@ class RuntaraServer:
             raise
         if task.done():
             self._task = None
+            if task.cancelled():
+                raise Unavailable("the server was stopped while it started")
             task.result()
 
     async def stop(self) -> None:
@@ -126,7 +128,7 @@ class RuntaraServer:
         task = self._task
         if task is None:
             return
-        self._stopping.set()
+        self.request_stop()
         cancelled: asyncio.CancelledError | None = None
         while not task.done():
             try:
@@ -137,11 +139,15 @@ class RuntaraServer:
         self._task = None
         if cancelled is not None:
             raise cancelled
-        task.result()
+        if not task.cancelled():
+            task.result()
 
     def request_stop(self) -> None:
         """Have it stopped soon, from anywhere: a signal handler, a request. Whoever started it is told."""
         self._stopping.set()
+        if self._task is not None and not self._ready.is_set():
+            # Nothing is served yet that could be drained.
+            self._task.cancel()
 
     def hurry(self) -> None:
         """Stop waiting for programs to suspend. Harmless when nothing is stopping."""

@@ -87,7 +87,11 @@ FOR_TENANTS = [kind for kind in TABLE if "tenant_id" in kind.__struct_fields__]
 
 def management_messages() -> set[type[m.Message]]:
     kinds = [kind for kind in vars(m).values() if isinstance(kind, type) and issubclass(kind, m.Message)]
-    return {kind for kind in kinds if 100 <= (kind.__struct_config__.tag or 0) < 200}
+    return {kind for kind in kinds if kind is not m.Message and 100 <= kind.__struct_config__.tag < 200}
+
+
+def ascii_start(value: str) -> str:
+    return ascii(value)[:12]
 
 
 class Quiet:
@@ -128,7 +132,7 @@ async def ask(stage: Stage, who: str, request: m.Message) -> m.Message:
 
 @pytest.fixture
 async def stage(tmp_path):
-    async with memory_server(tmp_path / "data") as world, world.client() as admin:
+    async with memory_server(tmp_path / "data", drain_s=0) as world, world.client() as admin:
         tokens = {name: (await admin.create_token(tenant_id=name)).token for name in ("acme", "globex")}
         revoked = await admin.create_token(tenant_id="acme")
         await admin.revoke_token(revoked.token_id)
@@ -218,7 +222,7 @@ async def test_naming_another_tenant_is_answered_as_naming_an_unknown_one(stage,
 
 
 @pytest.mark.parametrize("kind", FOR_TENANTS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("tenant_id", ["", "a/b", "../acme", "a\0", "x" * 10_000], ids=repr)
+@pytest.mark.parametrize("tenant_id", ["", "a/b", "../acme", "a\0", "x" * 10_000], ids=ascii_start)
 async def test_what_is_no_tenant_is_refused_from_everybody(stage, kind, tenant_id):
     request = msgspec.structs.replace(TABLE[kind].ask(stage), tenant_id=tenant_id)
     for who in ("admin", "acme"):

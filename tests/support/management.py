@@ -112,7 +112,9 @@ class World:
 @asynccontextmanager
 async def memory_world(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     """A world whose server does not run yet."""
-    config = ServerConfig(**{"data_dir": data_dir, "quic_port": 0, "env_quic_port": 0, "admin_port": 0} | settings)
+    config = ServerConfig(
+        **{"data_dir": data_dir, "quic_port": 0, "env_quic_port": 0, "admin_port": 0, "drain_s": 0.1} | settings
+    )
     async with background_group() as group:
         worlds: list[World] = []
         host = MemoryHost(group, lambda process: worlds[0].run(process))
