@@ -81,7 +81,7 @@ async def kill_server(run: Run) -> None:
 
 
 async def kill_database(run: Run) -> None:
-    pid = int((run.server.data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+    pid = int((run.server.data_dir / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGKILL)
 
 
