@@ -45,6 +45,7 @@ class World:
     def hold(self, path: str) -> None:
         """From now on requests to the path wait."""
         self._held[path] = asyncio.Event()
+        self._arrived[path].clear()
 
     def release(self, path: str) -> None:
         """Answer those who wait, and do not hold any more."""
