@@ -1,3 +1,37 @@
-"""What authors of durable programs import."""
+"""What authors of durable programs import. ``runtara.sdk.sync`` has the same names for programs without asyncio."""
 
-__all__ = ()
+from runtara.sdk import events as events
+from runtara.sdk.author import CurrentInstance as CurrentInstance
+from runtara.sdk.author import check_interrupt as check_interrupt
+from runtara.sdk.author import checkpoint as checkpoint
+from runtara.sdk.author import current_instance as current_instance
+from runtara.sdk.author import durable as durable
+from runtara.sdk.author import run as run
+from runtara.sdk.author import sleep as sleep
+from runtara.sdk.author import wait_signal as wait_signal
+from runtara.sdk.base import AttemptSuperseded as AttemptSuperseded
+from runtara.sdk.base import InstanceCancelled as InstanceCancelled
+from runtara.sdk.base import InstancePaused as InstancePaused
+from runtara.sdk.base import InstanceSuspended as InstanceSuspended
+from runtara.sdk.base import Interruption as Interruption
+from runtara.sdk.operations import SignalTimeout as SignalTimeout
+from runtara.sdk.operations import StepFailed as StepFailed
+
+__all__ = (
+    "AttemptSuperseded",
+    "CurrentInstance",
+    "InstanceCancelled",
+    "InstancePaused",
+    "InstanceSuspended",
+    "Interruption",
+    "SignalTimeout",
+    "StepFailed",
+    "check_interrupt",
+    "checkpoint",
+    "current_instance",
+    "durable",
+    "events",
+    "run",
+    "sleep",
+    "wait_signal",
+)

@@ -8,11 +8,11 @@ from runtara import sdk
 
 async def main(data: dict[str, Any]) -> int:
     for n in range(data["steps"]):
-        await effect(data["file"], n, key=f"effect/{n}")
+        await effect(data["file"], n)
     return data["steps"]
 
 
-@sdk.durable
+@sdk.durable(key=lambda file, n: f"effect/{n}")
 async def effect(file: str, n: int) -> int:
     with Path(file).open("a") as lines:
         lines.write(f"{sdk.current_instance().attempt} {n}\n")
