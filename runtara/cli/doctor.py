@@ -201,7 +201,7 @@ def _given(config: ServerConfig, shown: str) -> Finding:
     try:
         missing = asyncio.run(ask())
     except RuntaraError as error:
-        return Finding("database", "problem", f"{shown}: {error.message}", error.hint)
+        return Finding("database", "problem", error.message, error.hint)
     if missing:
         return Finding(
             "database", "warning", f"{shown} lacks {missing} migrations", "A start of the server applies them."

@@ -14,11 +14,12 @@ import runtara.core.migrations
 import runtara.environment.migrations
 from runtara.config import ServerConfig, mask_url
 from runtara.core.persistence.postgres import Pool, PostgresPersistence, make_pool
+from runtara.core.persistence.postgres.errors import translated
 from runtara.core.persistence.postgres.migrate import Migration, MigrationState
 from runtara.datadir import DataDir
 from runtara.environment.runner.process import ProcessRunner
 from runtara.environment.store.postgres import PostgresStore
-from runtara.errors import Unavailable
+from runtara.errors import Unavailable, UnsupportedVersion
 from runtara.server.embedded_database import EmbeddedDatabase
 from runtara.server.parts import Database, Parts
 from runtara.transport.quic import quic_transport
@@ -30,6 +31,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ASK_AGAIN_S: Final = 0.2
+_VERSION_MIN: Final = 140_000
 
 
 def compose(config: ServerConfig) -> Parts:
@@ -81,7 +83,34 @@ async def open_pool(config: ServerConfig, data: DataDir) -> AsyncIterator[tuple[
             url = await stack.enter_async_context(_embedded(data))
         else:
             description = mask_url(url)
-        yield await stack.enter_async_context(make_pool(url, size_max=config.db_pool_size)), description
+        pool = make_pool(url, size_max=config.db_pool_size)
+        await _reach(pool, description, config.db_connect_timeout_s)
+        yield await stack.enter_async_context(pool), description
+
+
+async def _reach(pool: Pool, description: str, seconds: float) -> None:
+    """Returns when the database answers. A pool would only say that it has no connection; this says why."""
+
+    async def ask_version() -> int:
+        with translated():
+            connection = await pool.connect_alone({})
+        try:
+            return connection.info.server_version
+        finally:
+            await connection.close()
+
+    try:
+        version = await _patiently(ask_version, seconds)
+    except Unavailable as error:
+        raise Unavailable(
+            f"the database {description} cannot be used: {error.message}",
+            hint="Check RUNTARA_DATABASE_URL, and whether PostgreSQL runs there.",
+        ) from error
+    if version < _VERSION_MIN:
+        raise UnsupportedVersion(
+            f"the database {description} is PostgreSQL {version // 10_000}",
+            hint=f"Use PostgreSQL {_VERSION_MIN // 10_000} or newer.",
+        )
 
 
 @asynccontextmanager

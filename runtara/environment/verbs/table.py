@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from runtara.core.engine import Engine
+from runtara.environment.access import DEFAULT_TENANT
 from runtara.environment.lifecycle import Environment
 from runtara.environment.service import Verb
 from runtara.environment.store.base import EnvironmentStore
@@ -53,6 +54,9 @@ def all_verbs(
 
     async def find_image_id(tenant_id: TenantId | None, reference: str) -> ImageId | None:
         image = await store.find_image(tenant_id, reference)
+        if image is None and tenant_id is None:
+            # Without a tenant only an id is found; as for ``get_image``, a name is the default tenant's.
+            image = await store.find_image(DEFAULT_TENANT, reference)
         return None if image is None else image.image_id
 
     return {
