@@ -274,7 +274,7 @@ async def test_a_watch_survives_a_server_that_is_away(server, started):
         async def restart():
             await server.wait_for(lambda: bool(server.of(m.WatchInstance)))
             await server.close()
-            await anyio.sleep(0.05)
+            await anyio.wait_all_tasks_blocked()
             await server.listen()
 
         group.start_soon(restart)
