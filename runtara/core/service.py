@@ -208,7 +208,8 @@ class InstanceConnection:
         retries = await persistence.read_retries(instance.instance_no) if instance.epoch > 1 else ()
         return m.Registered(
             epoch=instance.epoch,
-            input=instance.input if message.wants_input else None,
+            # A program that nobody launched was given nothing.
+            input=instance.input or b"{}" if message.wants_input else None,
             signals=tuple(m.SignalPending(s.signal_no, s.kind, s.name, s.payload) for s in signals),
             retries=tuple(m.RetryRecord(r.key, r.tries, r.error, r.next_at, r.waited_ms) for r in retries),
             has_checkpoints=instance.checkpoint_key is not None,
