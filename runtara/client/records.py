@@ -26,6 +26,7 @@ __all__ = (
     "StartedInstance",
     "Token",
     "decode_json",
+    "ended_without_result",
 )
 
 TERMINAL_STATUSES: Final = frozenset({"completed", "failed", "cancelled"})

@@ -35,8 +35,10 @@ from runtara.ids import CheckpointKey
 from runtara.limits import (
     INPUT_BYTES_MAX,
     LOG_BYTES_MAX,
+    MANAGEMENT_REQUESTS_MAX,
     MANAGEMENT_REQUESTS_PER_CONNECTION_MAX,
     PAGE_ROWS_MAX,
+    PREFETCH_BYTES_MAX,
     SIGNAL_PAYLOAD_BYTES_MAX,
     STOP_GRACE_S_MAX,
     UPLOADS_PER_CONNECTION_MAX,
@@ -228,13 +230,14 @@ async def test_checkpoints_are_listed_and_read_as_they_were_saved(world, client)
 async def test_events_are_read_in_order_however_large_they_are(world, client):
     await running(client)
     instance = await world.instance("i-1", "default")
-    for number in range(20):
+    number_of_events = 2 * PREFETCH_BYTES_MAX // 900_000
+    for number in range(number_of_events):
         payload = b'"' + b"x" * 900_000 + b'"'
         await world.server.assembly.engine.writer.write(
             AppendEvent(instance.instance_no, instance.epoch, EventType.CUSTOM, f"e{number}", payload)
         )
     events = [event async for event in client.events("i-1", types=["custom"])]
-    assert [event.subtype for event in events] == [f"e{number}" for number in range(20)]
+    assert [event.subtype for event in events] == [f"e{number}" for number in range(number_of_events)]
     assert [event.type async for event in client.events("i-1", page_rows=1)][:2] == [
         "instance.created",
         "instance.started",
@@ -392,6 +395,15 @@ async def test_too_many_requests_of_one_connection_are_told_to_come_back(world, 
     slow_health.set()
     assert len(await asyncio.gather(*tasks)) == MANAGEMENT_REQUESTS_PER_CONNECTION_MAX
     assert world.server.assembly.management.requests == connection._requests == 0
+
+
+async def test_too_many_requests_of_all_connections_are_told_to_come_back(world, client):
+    endpoint = world.server.assembly.management
+    endpoint.requests = MANAGEMENT_REQUESTS_MAX - 1
+    assert (await client.health()).healthy
+    endpoint.requests = MANAGEMENT_REQUESTS_MAX
+    with pytest.raises(Overloaded):
+        await client.health(timeout_s=0.05)
 
 
 async def test_a_bug_is_told_with_a_number_that_is_in_the_log(world, client, caplog):

@@ -18,6 +18,7 @@ from runtara.errors import (
     Overloaded,
     Unavailable,
 )
+from runtara.limits import PAGE_ROWS_DEFAULT
 from runtara.protocol import messages as m
 from tests.support.certificates import certificates
 from tests.support.scripted_server import ADDRESS, scripted_server
@@ -326,6 +327,13 @@ async def test_pages_are_read_as_they_are_needed(server):
         assert len(server.of(m.ListInstances)) == 1
         assert [row.instance_id async for row in rows] == ["b", "c"]
     assert all(request.statuses == ("running",) and request.limit == 2 for request in server.of(m.ListInstances))
+
+
+async def test_a_page_has_the_documented_size_unless_told_otherwise(server):
+    server.on(m.ListInstances, m.InstancePage((), None))
+    async with client_of(server) as client:
+        assert [row async for row in client.list_instances()] == []
+    assert server.of(m.ListInstances)[0].limit == PAGE_ROWS_DEFAULT == m.ListInstances().limit
 
 
 def event(number, subtype=None):
