@@ -149,7 +149,10 @@ def _is_address(value: Any) -> bool:
 
 
 def _is_database_url(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("postgresql://", "postgres://")) and value.isprintable()
+    if not isinstance(value, str) or not value.isprintable():
+        return False
+    # libpq's other form: key=value pairs.
+    return value.startswith(("postgresql://", "postgres://")) or re.match(r"\s*[a-z_]+\s*=", value) is not None
 
 
 BOOLEAN = Kind(parse=_parse_boolean, accepts=lambda value: isinstance(value, bool), expects="true or false")
@@ -158,7 +161,7 @@ ADDRESS = Kind(parse=str, accepts=_is_address, expects="host:port, an IPv6 host 
 DATABASE_URL = Kind(
     parse=str,
     accepts=_is_database_url,
-    expects="a PostgreSQL URL such as postgresql://user@host/database",
+    expects="a connection string of PostgreSQL, such as postgresql://user@host/database",
 )
 PORT = integer(0, 65535, "port, 0 lets the system choose")
 QUIC = choice("aioquic", "qh3")
@@ -313,11 +316,11 @@ def look_up(row: Setting | Refused, environ: Mapping[str, str] | None = None) ->
         value = _read(row, environ)
     except ConfigInvalid as error:
         return Found(value=None, is_set=True, problem=error.message)
-    return Found(value=_masked(value) if row.secret else value, is_set=True)
+    return Found(value=_masked(row, value) if row.secret else value, is_set=True)
 
 
-def _masked(secret: str) -> str:
-    return mask_url(secret) if "://" in secret else "***"
+def _masked(row: Setting, value: str) -> str:
+    return mask_url(value) if row.kind is DATABASE_URL else "***"
 
 
 def _wrong(row: Setting, value: Any) -> ConfigInvalid:
@@ -606,11 +609,11 @@ def unknown_variables(environ: Mapping[str, str] | None = None) -> list[tuple[st
     return [(name, next(iter(get_close_matches(name, known, n=1)), None)) for name in strangers]
 
 
-_PASSWORD: Final = re.compile(r"(?i)(password=)[^&\s]*")
+_PASSWORD: Final = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)")
 
 
 def mask_url(url: str) -> str:
-    """The URL without its password, for people and logs; a text that is no URL comes back as it is."""
+    """The connection string without its password, for people and logs; any other text comes back as it is."""
     scheme, separator, rest = url.partition("://")
     # The password may itself hold an "@" or "/", so everything up to the last "@" counts as credentials.
     credentials, at, address = rest.rpartition("@")

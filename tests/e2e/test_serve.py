@@ -109,7 +109,7 @@ async def test_a_database_that_does_not_answer_is_told_within_seconds_and_withou
     [
         ([], {"RUNTARA_QUIC_PORT": "many"}, "RUNTARA_QUIC_PORT is 'many'"),
         ([], {"RUNTARA_MAX_CONCURRENT_INSTANCES": "0"}, "from 1 to"),
-        ([], {"RUNTARA_DATABASE_URL": "mysql://h/d"}, "PostgreSQL URL"),
+        ([], {"RUNTARA_DATABASE_URL": "mysql://h/d"}, "connection string of PostgreSQL"),
         ([], {"BUNDLES_DIR": "/x"}, "BUNDLES_DIR is refused"),
         ([], {"USE_SYSTEMD_CGROUP": "true"}, "USE_SYSTEMD_CGROUP is refused"),
         ([], {"RUNTARA_SIGNAL_POLL_INTERVAL_MS": "1000"}, "signals are pushed"),

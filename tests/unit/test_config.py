@@ -139,6 +139,17 @@ def test_both_names_of_the_database_may_say_the_same():
     assert ServerConfig.from_env({}).postgres_url is None
 
 
+@pytest.mark.parametrize("url", ["postgres://h/d", "postgresql:///d?host=/tmp", "host=/tmp dbname=d", "dbname = d"])
+def test_both_forms_of_a_connection_string_are_taken(url):
+    assert ServerConfig.from_env({"RUNTARA_DATABASE_URL": url}).postgres_url == url
+
+
+@pytest.mark.parametrize("url", ["", "d", "mysql://h/d", "postgresql", "host", "=x", "postgresql://h/d\n"])
+def test_what_is_no_connection_string_is_refused(url):
+    with pytest.raises(ConfigInvalid):
+        ServerConfig.from_env({"RUNTARA_DATABASE_URL": url})
+
+
 def test_two_different_databases_are_refused():
     with pytest.raises(ConfigInvalid, match="share one database"):
         ServerConfig(database_url="postgresql://h/a", environment_database_url="postgresql://h/b")
@@ -181,6 +192,7 @@ def test_an_unknown_variable_is_answered_with_the_nearest_name(caplog):
         ("postgresql://u@h/d", "postgresql://u@h/d"),
         ("postgresql://h/d", "postgresql://h/d"),
         ("host=h password=p", "host=h password=***"),
+        ("host=h password = 'a \\' b' user=u", "host=h password = *** user=u"),
         ("postgresql://h/d?user=u&password=p&x=1", "postgresql://h/d?user=u&password=***&x=1"),
         ("plain", "plain"),
     ],
