@@ -75,6 +75,7 @@ class Attempt:
         self._give_up_after_s = give_up_after_s
         self._patience = Patience(clock)
         self._outbox = Outbox(
+            clock=clock,
             patience=self._patience,
             backoff=Backoff(random=random),
             on_lost=self.end,

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from runtara.errors import InvalidRequest, LimitExceeded, Overloaded
-from runtara.limits import EVENT_PAYLOAD_BYTES_MAX, GUEST_QUEUE_BYTES_MAX, NAME_CHARACTERS_MAX
+from runtara.errors import Overloaded
+from runtara.limits import GUEST_QUEUE_BYTES_MAX
 from runtara.protocol.messages import AppendEvents, Message
+from runtara.sdk.checks import check_event
 
-__all__ = ("Emission", "check_event")
+__all__ = ("Emission",)
 
 _Event: TypeAlias = tuple[str, bytes | None]
 
@@ -24,20 +25,6 @@ Post: TypeAlias = Callable[[Message, Callable[[Message | BaseException], None], 
 
 _BATCH_EVENTS_MAX: Final = 500
 _BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
-
-
-def check_event(subtype: str, payload: bytes | None) -> None:
-    """Raises ``InvalidRequest`` or ``LimitExceeded`` for an event that no server takes."""
-    if not subtype or len(subtype) > NAME_CHARACTERS_MAX or "\0" in subtype:
-        raise InvalidRequest(f"{subtype[:40]!r} is not an event subtype", field="subtype")
-    if payload is not None and len(payload) > EVENT_PAYLOAD_BYTES_MAX:
-        raise LimitExceeded(
-            f"an event payload of {len(payload)} bytes is over the limit of {EVENT_PAYLOAD_BYTES_MAX}",
-            limit="event_payload_bytes",
-            unit="bytes",
-            maximum=EVENT_PAYLOAD_BYTES_MAX,
-            actual=len(payload),
-        )
 
 
 class Emission:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from runtara import __version__
 from runtara.clock import Clock
@@ -22,6 +22,11 @@ from runtara.transport.base import Address, ClientOptions, Transport
 from runtara.transport.peer import Peer, Reply, connect_peer
 
 __all__ = ("Dialer", "Link", "LinkEvents")
+
+# Of a credential that is nearly over when it comes: the clocks of the two sides differ.
+_RENEWAL_S_MIN: Final = 10.0
+# A token does not wear out; to present oneself now and then costs nothing and needs no case of its own.
+_RENEWAL_S_MAX: Final = 3600.0
 
 
 @dataclass(kw_only=True)
@@ -151,7 +156,9 @@ class Link:
         closed = asyncio.ensure_future(peer.wait_closed())
         try:
             while not closed.done():
-                await asyncio.wait({closed}, timeout=self._renewal_s())
+                alarm = asyncio.ensure_future(self._clock.sleep(self._renewal_s()))
+                await asyncio.wait({closed, alarm}, return_when=asyncio.FIRST_COMPLETED)
+                alarm.cancel()
                 if not closed.done():
                     await self._present(peer)
         except Unavailable:
@@ -159,9 +166,11 @@ class Link:
         finally:
             closed.cancel()
 
-    def _renewal_s(self) -> float | None:
+    def _renewal_s(self) -> float:
         psk = self._dialer.psk
-        return None if psk is None else max((psk.not_after_s - self._clock.now().timestamp()) / 2, 1.0)
+        if psk is None:
+            return _RENEWAL_S_MAX
+        return max((psk.not_after_s - self._clock.now().timestamp()) / 2, _RENEWAL_S_MIN)
 
     # ---- PeerHandler
 

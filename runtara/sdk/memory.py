@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from runtara.clock import Clock, SystemClock
-from runtara.errors import IllegalTransition, LimitExceeded
+from runtara.errors import IllegalTransition
 from runtara.ids import parse_checkpoint_key
 from runtara.limits import CHECKPOINT_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX
 from runtara.protocol.messages import Drain, RetryRecord, SignalPending
@@ -21,7 +21,7 @@ from runtara.sdk.base import (
     InstancePaused,
     InstanceSuspended,
 )
-from runtara.sdk.emission import check_event
+from runtara.sdk.checks import check_event, check_size
 from runtara.sdk.inbox import Inbox
 from runtara.sdk.memory_store import MemoryInstanceStore
 
@@ -65,6 +65,7 @@ class MemoryDurable:
         self._calls = 0
         self._ending: BaseException | None = None
         self._inbox = Inbox(self._clock)
+        self._inbox.replace(store.signals.values())
         self._unflushed: list[Callable[[], None]] = []
         self._sent: dict[str, bytes] = {}
         self._info = InstanceInfo(
@@ -94,7 +95,7 @@ class MemoryDurable:
     def send(self, key: str, state: bytes) -> None:
         """See ``Durable.send``."""
         self._check_going()
-        _limit("checkpoint_bytes", state, CHECKPOINT_BYTES_MAX)
+        check_size("checkpoint_bytes", state, CHECKPOINT_BYTES_MAX)
         if self._find(parse_checkpoint_key(key)) is None:
             self._sent[key] = state
             self._unflushed.append(lambda: self._put(key, state))
@@ -102,7 +103,7 @@ class MemoryDurable:
     async def save(self, key: str, state: bytes) -> bytes:
         """See ``Durable.save``."""
         self._check_going()
-        _limit("checkpoint_bytes", state, CHECKPOINT_BYTES_MAX)
+        check_size("checkpoint_bytes", state, CHECKPOINT_BYTES_MAX)
         self._flush()
         if parse_checkpoint_key(key) not in self._store.checkpoints:
             self._persist(lambda: self._put(key, state))
@@ -129,7 +130,7 @@ class MemoryDurable:
     async def record_retry(self, retry: RetryRecord) -> None:
         """See ``Durable.record_retry``."""
         self._check_going()
-        _limit("error_bytes", retry.error, ERROR_BYTES_MAX)
+        check_size("error_bytes", retry.error, ERROR_BYTES_MAX)
         self._persist(lambda: self._store.retries.update({retry.key: retry}))
 
     # ---- interruptions
@@ -225,12 +226,12 @@ class MemoryDurable:
 
     async def complete(self, output: bytes) -> None:
         """See ``Durable.complete``."""
-        _limit("output_bytes", output, OUTPUT_BYTES_MAX)
+        check_size("output_bytes", output, OUTPUT_BYTES_MAX)
         self._end("completed", "completed", _over("completed"), output=output)
 
     async def fail(self, error: bytes) -> None:
         """See ``Durable.fail``."""
-        _limit("error_bytes", error, ERROR_BYTES_MAX)
+        check_size("error_bytes", error, ERROR_BYTES_MAX)
         self._end("failed", "application_error", _over("failed"), error=error)
 
     # ---- persistence
@@ -289,10 +290,3 @@ class MemoryDurable:
 
 def _over(status: str) -> IllegalTransition:
     return IllegalTransition(f"this attempt has ended its instance as {status}", status=status)
-
-
-def _limit(what: str, value: bytes, maximum: int) -> None:
-    if len(value) > maximum:
-        raise LimitExceeded(
-            f"{what} of {len(value)} is over the limit", limit=what, unit="bytes", maximum=maximum, actual=len(value)
-        )

@@ -5,12 +5,22 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from runtara.errors import IllegalTransition
 from runtara.protocol.messages import RetryRecord, SignalPending
-from runtara.sdk.inbox import Inbox
 
-__all__ = ("MemoryInstanceStore",)
+__all__ = ("MemoryInstanceStore", "SignalListener")
+
+
+class SignalListener(Protocol):
+    """The running attempt, as far as signals need it. ``Inbox`` is one."""
+
+    def receive(self, signal: SignalPending) -> None:
+        """A signal came."""
+
+    def drain(self) -> None:
+        """The attempt should suspend."""
 
 
 @dataclass(kw_only=True)
@@ -36,8 +46,8 @@ class MemoryInstanceStore:
     error: bytes | None = None
     calls: int = 0
     """Persistence calls that took effect, of all attempts."""
-    inbox: Inbox | None = field(default=None, repr=False)
-    """Of the running attempt."""
+    listener: SignalListener | None = field(default=None, repr=False)
+    """Hears of signals while the instance runs."""
     _signal_numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1), repr=False)
 
     @property
@@ -74,19 +84,21 @@ class MemoryInstanceStore:
 
     def drain(self) -> None:
         """Ask the running attempt to suspend at its next safe point, and to be launched again."""
-        if self.inbox is not None:
-            self.inbox.drain()
+        if self.listener is not None:
+            self.listener.drain()
 
     # ---- for the attempt
 
-    def begin_attempt(self, inbox: Inbox) -> int:
-        """The number of the new attempt. Raises ``IllegalTransition`` when the instance has ended."""
+    def begin_attempt(self, listener: SignalListener) -> int:
+        """The number of the new attempt; what waits already is in ``signals``.
+
+        Raises ``IllegalTransition`` when the instance has ended.
+        """
         if self.is_ended:
             raise IllegalTransition(f"the instance is {self.status}", status=self.status, change="claim")
         self.attempt += 1
         self.change("running", None)
-        self.inbox = inbox
-        inbox.replace(self.signals.values())
+        self.listener = listener
         return self.attempt
 
     def change(self, status: str, reason: str | None, wake_at: datetime | None = None) -> None:
@@ -96,5 +108,5 @@ class MemoryInstanceStore:
     def _send(self, kind: str, name: str | None, payload: bytes | None) -> None:
         signal = SignalPending(next(self._signal_numbers), kind, name, payload)
         self.signals[signal.signal_no] = signal
-        if self.status == "running" and self.inbox is not None:
-            self.inbox.receive(signal)
+        if self.status == "running" and self.listener is not None:
+            self.listener.receive(signal)

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
 
+from runtara.clock import Clock
 from runtara.errors import Overloaded, RuntaraError, Unavailable
 from runtara.limits import GUEST_QUEUE_BYTES_MAX
 from runtara.protocol.messages import Message
+from runtara.sdk.alarm import Alarm
 from runtara.sdk.base import ServerLost
 from runtara.sdk.patience import Backoff, Patience
 from runtara.transport.peer import Peer
@@ -59,6 +61,7 @@ class Outbox:
     def __init__(
         self,
         *,
+        clock: Clock,
         patience: Patience,
         backoff: Backoff,
         on_lost: Callable[[ServerLost], None],
@@ -75,9 +78,9 @@ class Outbox:
         self._bytes = 0
         self._in_flight = 0
         self._bytes_in_flight = 0
-        self._pause: asyncio.TimerHandle | None = None
+        self._pause = Alarm(clock)
         self._replies = 0
-        self._watchdog: asyncio.TimerHandle | None = None
+        self._watchdog = Alarm(clock)
         self._watchers: dict[asyncio.Future[None], Callable[[], bool]] = {}
 
     # ---- for the program
@@ -113,9 +116,8 @@ class Outbox:
     def abandon(self, reason: BaseException) -> None:
         """Nothing will be sent or answered any more: answer everything with ``reason``."""
         self._peer = None
-        self._resume_now()
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        self._pause.cancel()
+        self._watchdog.cancel()
         entries, self._entries = self._entries, {}
         self._waiting.clear()
         self._bytes = 0
@@ -128,7 +130,7 @@ class Outbox:
     def attach(self, peer: Peer) -> None:
         """Use this connection from now on, beginning with what is unanswered."""
         self._peer = peer
-        self._resume_now()
+        self._pause.cancel()
         self._pump()
 
     # ---- sending
@@ -138,7 +140,7 @@ class Outbox:
             self._send(heapq.heappop(self._waiting))
 
     def _may_send(self, entry: _Entry) -> bool:
-        if self._peer is None or self._peer.is_closed or self._pause is not None:
+        if self._peer is None or self._peer.is_closed or self._pause.is_set:
             return False
         if self._in_flight == 0:
             return True
@@ -150,7 +152,7 @@ class Outbox:
         entry = self._entries[number]
         self._in_flight += 1
         self._bytes_in_flight += entry.size_bytes
-        if self._watchdog is None:
+        if not self._watchdog.is_set:
             self._watch()
         on_reply = partial(self._replied, number, entry)
         try:
@@ -180,11 +182,9 @@ class Outbox:
 
     def _watch(self) -> None:
         """Look again after the time in which an answer must come."""
-        look = partial(self._look, self._replies)
-        self._watchdog = asyncio.get_running_loop().call_later(self._answer_timeout_s, look)
+        self._watchdog.set(self._answer_timeout_s, partial(self._look, self._replies))
 
     def _look(self, replies_before: int) -> None:
-        self._watchdog = None
         if self._in_flight == 0:
             return
         if self._replies == replies_before and self._peer is not None:
@@ -196,24 +196,14 @@ class Outbox:
 
     def _try_again(self, number: int, error: Unavailable) -> None:
         heapq.heappush(self._waiting, number)
-        if self._peer is None or self._peer.is_closed or self._pause is not None:
+        if self._peer is None or self._peer.is_closed or self._pause.is_set:
             return  # The next connection, or the end of the pause, takes all that gathers until then.
         try:
             self._patience.spend(error)
         except ServerLost as lost:
             self._on_lost(lost)
         else:
-            delay_s = self._backoff.next_s(error)
-            self._pause = asyncio.get_running_loop().call_later(delay_s, self._resume)
-
-    def _resume(self) -> None:
-        self._pause = None
-        self._pump()
-
-    def _resume_now(self) -> None:
-        if self._pause is not None:
-            self._pause.cancel()
-            self._pause = None
+            self._pause.set(self._backoff.next_s(error), self._pump)
 
     # ---- waiting
 

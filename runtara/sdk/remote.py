@@ -13,6 +13,7 @@ from typing import Final
 from runtara.clock import Clock, SystemClock
 from runtara.errors import Conflict, IllegalTransition, InternalError
 from runtara.ids import parse_checkpoint_key
+from runtara.limits import ERROR_BYTES_MAX, OUTPUT_BYTES_MAX
 from runtara.protocol.launch import KnownCheckpoint
 from runtara.protocol.messages import (
     AckSignal,
@@ -37,6 +38,7 @@ from runtara.protocol.messages import (
 from runtara.sdk.attempt import Attempt, Conclusion
 from runtara.sdk.base import InstanceCancelled, InstanceInfo, InstancePaused, InstanceSuspended
 from runtara.sdk.checkpoints import KnownCheckpoints, seal, unseal
+from runtara.sdk.checks import check_size
 from runtara.sdk.link import Dialer
 from runtara.sdk.patience import GIVE_UP_AFTER_S
 
@@ -217,6 +219,7 @@ class RemoteDurable:
 
     async def record_retry(self, retry: RetryRecord) -> None:
         """See ``Durable.record_retry``."""
+        check_size("error_bytes", retry.error, ERROR_BYTES_MAX)
         await self._attempt.ask(RecordRetry(retry))
         self._retries[retry.key] = retry
 
@@ -303,10 +306,12 @@ class RemoteDurable:
 
     async def complete(self, output: bytes) -> None:
         """See ``Durable.complete``."""
+        check_size("output_bytes", output, OUTPUT_BYTES_MAX)
         await self._attempt.conclude(_end(Complete(output), "completed"))
 
     async def fail(self, error: bytes) -> None:
         """See ``Durable.fail``."""
+        check_size("error_bytes", error, ERROR_BYTES_MAX)
         await self._attempt.conclude(_end(Fail(error), "failed"))
 
 
