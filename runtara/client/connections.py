@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -10,7 +11,8 @@ from typing import Final, TypeVar
 import anyio
 
 from runtara.clock import Clock
-from runtara.errors import OutcomeUnknown, RuntaraError, Unavailable
+from runtara.errors import InternalError, OutcomeUnknown, Unavailable
+from runtara.limits import MANAGEMENT_REQUESTS_PER_CONNECTION_MAX
 from runtara.protocol import messages as m
 from runtara.transport.peer import Peer, Reply
 
@@ -19,6 +21,9 @@ __all__ = ("Connection", "Connections", "Subscription")
 _log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=m.Message)
+
+# Below what the server takes of one connection, so that a thousand tasks wait here for their turn and are not refused.
+_REQUESTS_PER_CONNECTION: Final = MANAGEMENT_REQUESTS_PER_CONNECTION_MAX // 2
 
 _DELAY_FIRST_S: Final = 0.05
 _DELAY_MAX_S: Final = 2.0
@@ -114,6 +119,7 @@ class Connections:
         self._slots = [_Slot() for _ in range(size)]
         self._turn = 0
         self._is_closed = False
+        self._places = anyio.Semaphore(size * _REQUESTS_PER_CONNECTION)
 
     @property
     def is_closed(self) -> bool:
@@ -144,8 +150,7 @@ class Connections:
         deadline = self.clock.monotonic() + timeout_s
         for delay_s in _delays():
             try:
-                left_s = max(deadline - self.clock.monotonic(), 0.001)
-                answer = await (await self._get_within(left_s)).peer.call(request, timeout_s=left_s)
+                answer = await self._call_once(request, deadline)
             except Unavailable as error:
                 if isinstance(error, OutcomeUnknown) and not repeats:
                     raise
@@ -154,10 +159,17 @@ class Connections:
                 return _expect(answer, kind)
         raise AssertionError("delays never end")
 
-    async def _get_within(self, left_s: float) -> Connection:
-        with anyio.move_on_after(left_s):
-            return await self.get()
-        raise Unavailable(f"no connection within {left_s:.1f} s")
+    async def _call_once(self, request: m.Message, deadline: float) -> m.Message:
+        with anyio.move_on_after(self._left_s(deadline)) as patience:
+            async with self._places:
+                connection = await self.get()
+                # From here on the peer keeps the time: it knows whether the request has left.
+                patience.deadline = math.inf
+                return await connection.peer.call(request, timeout_s=self._left_s(deadline))
+        raise Unavailable("there was no connection in time")
+
+    def _left_s(self, deadline: float) -> float:
+        return max(deadline - self.clock.monotonic(), 0.001)
 
     async def _wait_before_next(self, error: Unavailable, delay_s: float, deadline: float) -> None:
         """Wait; raise the error instead when the deadline comes first, or there is no use."""
@@ -184,5 +196,5 @@ def _delays() -> Iterator[float]:
 
 def _expect(answer: m.Message, kind: type[R]) -> R:
     if not isinstance(answer, kind):
-        raise RuntaraError(f"the server answered with {type(answer).__name__}, not {kind.__name__}")
+        raise InternalError(f"the server answered with {type(answer).__name__}, not {kind.__name__}")
     return answer

@@ -16,6 +16,7 @@ from runtara.transport.peer import Peer, Reply, listen_peers
 from tests.support.certificates import certificates
 
 ADDRESS = Address("server", 8002)
+HOLD = "answered when the test says so"
 
 
 class ScriptedServer:
@@ -26,11 +27,13 @@ class ScriptedServer:
         self.answers: dict[type[m.Message], Any] = {m.Hello: m.Welcome(1, "scripted")}
         self.requests: list[m.Message] = []
         self.peers: list[Peer] = []
+        self.held: list[Reply] = []
         self._listener: Listener | None = None
         self._arrived = anyio.Event()
 
     def on(self, kind: type[m.Message], *answers: Any) -> None:
         """Answer requests of that kind so: a message, an error, None for silence, or a function of the request.
+        ``HOLD`` puts the reply into ``held``.
 
         Of several answers each is given once, and the last one for ever after.
         """
@@ -72,7 +75,9 @@ class ScriptedServer:
         while callable(answer):
             answer = answer(message)
         self._arrived.set()
-        if isinstance(answer, RuntaraError):
+        if answer is HOLD:
+            self.held.append(reply)
+        elif isinstance(answer, RuntaraError):
             reply.fail(answer)
         elif answer is not None:
             reply.send(answer)

@@ -18,10 +18,10 @@ from runtara.errors import (
     Overloaded,
     Unavailable,
 )
-from runtara.limits import PAGE_ROWS_DEFAULT
+from runtara.limits import MANAGEMENT_REQUESTS_PER_CONNECTION_MAX, PAGE_ROWS_DEFAULT
 from runtara.protocol import messages as m
 from tests.support.certificates import certificates
-from tests.support.scripted_server import ADDRESS, scripted_server
+from tests.support.scripted_server import ADDRESS, HOLD, scripted_server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VIEW = m.InstanceView("i-1", "acme", "img-1", "running", 1, NOW, NOW, None, None, None, None, None, input=b'{"a": 1}')
@@ -181,6 +181,34 @@ async def test_an_error_that_waiting_does_not_cure_comes_at_once(server):
         with pytest.raises(NotFound):
             await client.get_instance("i-1")
     assert len(server.of(m.GetInstance)) == 1
+
+
+async def test_more_requests_than_the_server_takes_at_once_wait_for_their_turn(server):
+    server.on(m.Health, HOLD)
+    async with client_of(server) as client, anyio.create_task_group() as group:
+        for _ in range(2 * MANAGEMENT_REQUESTS_PER_CONNECTION_MAX):
+            group.start_soon(client.health)
+        await anyio.wait_all_tasks_blocked()
+        assert 1 < len(server.held) <= MANAGEMENT_REQUESTS_PER_CONNECTION_MAX
+        server.on(m.Health, HEALTHY)
+        for reply in server.held:
+            reply.send(HEALTHY)
+    assert len(server.of(m.Health)) == 2 * MANAGEMENT_REQUESTS_PER_CONNECTION_MAX
+
+
+async def test_a_turn_that_does_not_come_in_time_is_unavailable_and_nothing_was_sent(server):
+    server.on(m.Health, HOLD)
+    async with client_of(server) as client, anyio.create_task_group() as group:
+        for _ in range(MANAGEMENT_REQUESTS_PER_CONNECTION_MAX):
+            group.start_soon(client.health)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Unavailable) as caught:
+            await client._call(m.ListImages(), m.ImagePage, timeout_s=0.05)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        assert not server.of(m.ListImages)
+        server.on(m.Health, HEALTHY)
+        for reply in server.held:
+            reply.send(HEALTHY)
 
 
 async def test_silence_ends_with_the_request_timeout(server):
