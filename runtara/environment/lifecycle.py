@@ -207,8 +207,9 @@ class Environment:
             try:
                 await self._time.measure()
                 await self._reconcile(linger_s=LINGER_S)
-            except Unavailable as error:
-                _log.warning("cannot look after what was missed: %s", error.message)
+            except (Unavailable, OSError) as error:
+                # The database is away, or this host is out of descriptors: the next sweep may do better.
+                _log.warning("cannot look after what was missed: %s", error)
             self._engine.due.ring()
 
     async def _reconcile(self, *, linger_s: float) -> None:
@@ -240,10 +241,10 @@ class Environment:
         """Launched here, and not ours any more."""
         attempt = Attempt(launched.instance_no, launched.epoch)
         self._look_after(attempt, partial(self._supervisor.follow, attempt, launched))
-        self._kill(attempt)
+        self._tasks.start_soon(self._end_process, attempt)
 
-    def _kill(self, attempt: Attempt) -> None:
-        self._tasks.start_soon(self._contain, attempt, partial(self._supervisor.end, attempt, grace_s=KILL_GRACE_S))
+    async def _end_process(self, attempt: Attempt) -> None:
+        await self._contain(attempt, partial(self._supervisor.end, attempt, grace_s=KILL_GRACE_S))
 
     def _hurry(self, attempt: Attempt | None, linger_s: float) -> None:
         if attempt is None:
@@ -252,12 +253,14 @@ class Environment:
         attempt.disowned_at = now if attempt.disowned_at is None else attempt.disowned_at
         if now - attempt.disowned_at >= linger_s:
             _log.warning("%s is not ours any more and its process has not ended", attempt)
-            self._kill(attempt)
+            self._tasks.start_soon(self._end_process, attempt)
 
     # ---- drain
 
     async def _drained(self) -> None:
         """Returns when nothing runs here any more."""
+        async with self._claiming:
+            pass  # A claim that was under way has added what it took.
         while len(self.attempts):
             for session in self._engine.sessions:
                 session.push(Drain())
@@ -272,5 +275,5 @@ class Environment:
         async with anyio.create_task_group() as group:
             for attempt in self.attempts:
                 attempt.yields = True
-                group.start_soon(partial(self._supervisor.end, attempt, grace_s=KILL_GRACE_S))
+                group.start_soon(self._end_process, attempt)
         await self._all_gone()

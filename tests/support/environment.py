@@ -15,7 +15,7 @@ import anyio
 from runtara.clock import Clock
 from runtara.core.engine import Engine
 from runtara.core.model import EventType, Instance, NewInstance, Status
-from runtara.core.persistence.base import ChangeStatus, Outcome, Persistence, SaveCheckpoint
+from runtara.core.persistence.base import ChangeStatus, Outcome, SaveCheckpoint
 from runtara.core.persistence.memory import MemoryPersistence
 from runtara.core.sessions import Session
 from runtara.core.state import Change
@@ -119,7 +119,7 @@ class Machine:
     """What survives the restart of a server: the database, the disk, and the processes."""
 
     data_dir: Path
-    persistence: Persistence
+    persistence: MemoryPersistence
     store: EnvironmentStore
     host: MemoryHost
     programs: dict[str, GuestProgram] = field(default_factory=dict)
@@ -253,10 +253,13 @@ async def running_server(
 
 
 @asynccontextmanager
-async def new_machine(data_dir: Path, *, clock: Clock) -> AsyncIterator[Machine]:
-    """A machine with nothing on it. Its processes die with the block."""
-    persistence = MemoryPersistence(clock=clock)
+async def new_machine(data_dir: Path, *, clock: Clock, beside: Machine | None = None) -> AsyncIterator[Machine]:
+    """A machine with nothing on it, or on the database of another one. Its processes die with the block."""
     async with background_group() as group:
         host = MemoryHost(group, lambda process: machine.run_guest(process))
-        machine = Machine(data_dir, persistence, MemoryStore(persistence, clock=clock), host)
+        if beside is None:
+            persistence = MemoryPersistence(clock=clock)
+            machine = Machine(data_dir, persistence, MemoryStore(persistence, clock=clock), host)
+        else:
+            machine = Machine(data_dir, beside.persistence, beside.store, host, beside.programs)
         yield machine

@@ -48,15 +48,15 @@ def cut_output(path: Path, *, bytes_max: int) -> bool:
 
 
 def read_output(path: Path, *, offset_bytes: int, bytes_max: int) -> bytes:
-    """At most ``bytes_max`` bytes from the offset; nothing when the file is missing or shorter."""
+    """At most ``bytes_max`` bytes from the offset; nothing when the file is missing, shorter or unreadable."""
     try:
         descriptor = _open(path, os.O_RDONLY)
+        try:
+            return os.pread(descriptor, bytes_max, offset_bytes)
+        finally:
+            os.close(descriptor)
     except OSError:
         return b""
-    try:
-        return os.pread(descriptor, bytes_max, offset_bytes)
-    finally:
-        os.close(descriptor)
 
 
 def read_tail(path: Path, *, from_bytes: int, characters_max: int) -> str:

@@ -55,10 +55,10 @@ def spawn(command: Sequence[str], *, directory: Path, limits: ResourceLimits) ->
 
 
 def kill_group(pid: int, number: int) -> None:
-    """Signal every process of the group that ``pid`` leads. Fine when nothing is left of it."""
+    """Signal every process of the group that ``pid`` leads. Fine when nothing is left of it that we may signal."""
     try:
         os.killpg(pid, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         pass
 
 
