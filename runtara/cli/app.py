@@ -20,7 +20,7 @@ from runtara import __version__
 from runtara.config import ConfigInvalid
 from runtara.errors import RuntaraError, Unavailable
 
-__all__ = ("EXIT_FAILED", "EXIT_UNAVAILABLE", "EXIT_USAGE", "cli", "main", "run")
+__all__ = ("EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNAVAILABLE", "EXIT_USAGE", "cli", "main", "run")
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import click
 
+from runtara.cli.app import EXIT_INTERRUPTED
 from runtara.cli.output import emit_line
 from runtara.cli.session import data_dir_option, debug_option, json_option
 from runtara.config import ServerConfig
+from runtara.errors import Unavailable
 from runtara.server import RuntaraServer
 
 __all__ = ("serve_command", "set_up_logging")
@@ -27,7 +29,7 @@ __all__ = ("serve_command", "set_up_logging")
 @debug_option
 def serve_command(
     data_dir: Path | None, core_only: bool, insecure_dev: bool, log_level: str | None, as_json: bool
-) -> None:
+) -> int:
     """Run a server. Prints one line that begins with "ready" when it serves.
 
     SIGTERM or SIGINT: programs suspend at their next safe point, then it stops. A second one hurries it.
@@ -37,18 +39,26 @@ def serve_command(
     )
     set_up_logging(config.log_level)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(config, as_json=as_json))
+        return runner.run(_serve(config, as_json=as_json))
 
 
-async def _serve(config: ServerConfig, *, as_json: bool) -> None:
+async def _serve(config: ServerConfig, *, as_json: bool) -> int:
     server = RuntaraServer(config)
-    _stop_on_signals(server)
+    signals = _stop_on_signals(server)
+    try:
+        await server.start()
+    except Unavailable:
+        if not signals:
+            raise
+        return EXIT_INTERRUPTED
     async with server:
         _say_ready(server, as_json=as_json)
         await server.wait_stopping()
+    return 0
 
 
-def _stop_on_signals(server: RuntaraServer) -> None:
+def _stop_on_signals(server: RuntaraServer) -> list[int]:
+    """The first one stops it, any other hurries it; the signals that were heard so far."""
     signals: list[int] = []
 
     def heard(number: int) -> None:
@@ -60,6 +70,7 @@ def _stop_on_signals(server: RuntaraServer) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, heard, number)
+    return signals
 
 
 def _say_ready(server: RuntaraServer, *, as_json: bool) -> None:

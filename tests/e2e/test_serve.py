@@ -72,6 +72,18 @@ async def test_what_lies_in_its_directory_is_for_its_user_only(command):
             assert (command.data_dir / name).stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_start_that_is_interrupted_leaves_nothing_that_runs(command):
+    process = await command.start("serve", **PORTS)
+    async with asyncio.timeout(30):
+        while b"starting a private PostgreSQL" not in (line := await process.stderr.readline()):
+            assert line
+    process.send_signal(signal.SIGTERM)
+    out, _ = await process.communicate()
+    assert (process.returncode, out) == (130, b"")
+    async with running(command) as (_, line):
+        assert line.startswith("ready ")
+
+
 async def test_a_second_one_on_the_directory_is_refused_and_the_first_goes_on(command):
     async with running(command):
         done = await command("serve", expect=1, **PORTS)
