@@ -6,14 +6,17 @@ from runtara.sdk.author import check_interrupt as check_interrupt
 from runtara.sdk.author import checkpoint as checkpoint
 from runtara.sdk.author import current_instance as current_instance
 from runtara.sdk.author import durable as durable
+from runtara.sdk.author import idempotency_key as idempotency_key
 from runtara.sdk.author import run as run
 from runtara.sdk.author import sleep as sleep
 from runtara.sdk.author import wait_signal as wait_signal
 from runtara.sdk.base import AttemptSuperseded as AttemptSuperseded
 from runtara.sdk.base import InstanceCancelled as InstanceCancelled
+from runtara.sdk.base import InstanceFailed as InstanceFailed
 from runtara.sdk.base import InstancePaused as InstancePaused
 from runtara.sdk.base import InstanceSuspended as InstanceSuspended
 from runtara.sdk.base import Interruption as Interruption
+from runtara.sdk.base import ServerLost as ServerLost
 from runtara.sdk.operations import SignalTimeout as SignalTimeout
 from runtara.sdk.operations import StepFailed as StepFailed
 
@@ -21,9 +24,11 @@ __all__ = (
     "AttemptSuperseded",
     "CurrentInstance",
     "InstanceCancelled",
+    "InstanceFailed",
     "InstancePaused",
     "InstanceSuspended",
     "Interruption",
+    "ServerLost",
     "SignalTimeout",
     "StepFailed",
     "check_interrupt",
@@ -31,6 +36,7 @@ __all__ = (
     "current_instance",
     "durable",
     "events",
+    "idempotency_key",
     "run",
     "sleep",
     "wait_signal",

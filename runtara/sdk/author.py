@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,17 +12,22 @@ from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 import msgspec
 
 from runtara.sdk import operations
-from runtara.sdk.base import Durable
-from runtara.sdk.operations import DurableCall, RetryPolicy
+from runtara.sdk.base import Durable, InstanceFailed
+from runtara.sdk.operations import RetryPolicy
+from runtara.sdk.recipe import Key, Recipe, arguments_of_main
 from runtara.sdk.scope import Scope, current_scope, entered
+from runtara.sdk.values import encode_value
 
 __all__ = (
     "CurrentInstance",
     "check_interrupt",
     "checkpoint",
     "current_instance",
+    "describe_instance",
     "durable",
+    "idempotency_key",
     "run",
+    "run_main",
     "sleep",
     "wait_signal",
 )
@@ -50,7 +54,7 @@ def durable(function: Callable[P, Awaitable[T]], /) -> Callable[P, Coroutine[Any
 @overload
 def durable(
     *,
-    key: str | Callable[..., str] | None = ...,
+    key: Key | None = ...,
     max_retries: int = ...,
     retry_delay_s: float = ...,
     backoff: float = ...,
@@ -62,7 +66,7 @@ def durable(
     function: Callable[..., Any] | None = None,
     /,
     *,
-    key: str | Callable[..., str] | None = None,
+    key: Key | None = None,
     max_retries: int = 3,
     retry_delay_s: float = 1.0,
     backoff: float = 2.0,
@@ -76,8 +80,8 @@ def durable(
 
     Args:
         function: The function, when used without parentheses.
-        key: The key of a call within its surroundings, or a function of the call's arguments that gives it. By default
-            calls are numbered by the function's name, see ``sdk.scope``.
+        key: The key of a call within its surroundings, or a function of the call's arguments that gives it; calls with
+            equal keys are one call. By default calls are told apart by their arguments and number, see ``sdk.scope``.
         max_retries: Tries after the first one.
         retry_delay_s: Before the first retry.
         backoff: The factor from delay to delay.
@@ -86,33 +90,37 @@ def durable(
     policy = RetryPolicy(max_retries=max_retries, retry_delay_s=retry_delay_s, backoff=backoff)
 
     def decorate(body: Callable[..., Awaitable[Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        recipe = Recipe(body=body, key=key, policy=policy)
+
         @functools.wraps(body)
-        async def call(*arguments: Any, **named: Any) -> Any:
-            scope = current_scope()
-            own_key = scope.key(body.__qualname__, key(*arguments, **named) if callable(key) else key)
-            durable_call = DurableCall(scope.durable, own_key, policy)
-            state = await durable_call.recall()
+        async def durably(*arguments: Any, **named: Any) -> Any:
+            call = recipe.call(arguments, named)
+            state = await call.durable.recall()
             while state is None:
                 try:
-                    with entered(scope.inside(own_key)):
-                        async with asyncio.timeout(timeout_s):
-                            result = await body(*arguments, **named)
+                    with entered(call.inside):
+                        result = await _within(body(*arguments, **named), timeout_s)
+                    state = await call.durable.succeeded(result)
+                except InstanceFailed:
+                    raise
                 except Exception as error:
-                    await durable_call.failed(error)
-                else:
-                    state = await durable_call.succeeded(msgspec.json.encode(result))
-            return msgspec.json.decode(state, type=return_type(body))
+                    await call.durable.failed(error)
+            return recipe.result(state)
 
-        return call
+        return durably
 
     return decorate if function is None else decorate(function)
 
 
-@functools.cache
-def return_type(body: Callable[..., Any]) -> Any:
-    """What a recorded result is decoded as: the return annotation, which may name what its module defines later."""
-    annotation = inspect.signature(body, eval_str=True).return_annotation
-    return Any if annotation in (inspect.Signature.empty, None) else annotation
+async def _within(running: Awaitable[T], timeout_s: float | None) -> T:
+    timeout = asyncio.timeout(timeout_s)
+    try:
+        async with timeout:
+            return await running
+    except TimeoutError as error:
+        if timeout.expired():
+            raise TimeoutError(f"no result within {timeout_s:g} s") from error
+        raise
 
 
 async def checkpoint(key: str, value: T) -> T:
@@ -164,17 +172,33 @@ def describe_instance(durable: Durable) -> CurrentInstance:
     )
 
 
-def run(main: Callable[[Any], Awaitable[Any]]) -> NoReturn:
+def idempotency_key() -> str:
+    """The same for every try of the durable call around this, in all attempts, and another one for every other call.
+
+    Hand it to services that know such keys: then a try that was cut off does nothing twice.
+    """
+    scope = current_scope()
+    return f"{scope.durable.info.instance_id}:{scope.call_key}"
+
+
+def run(main: Callable[..., Awaitable[Any]]) -> NoReturn:
     """Be an instance: connect, call ``main(input)``, report how it ended, and end the process.
 
-    What ``main`` returns is the output; what it raises fails the instance.
+    The input comes as the type that ``main`` annotates for it; a ``main`` without parameters does without. What it
+    returns is the output; what it raises fails the instance.
     """
 
     async def entry(durable: Durable) -> bytes:
-        with entered(Scope(durable)):
-            return msgspec.json.encode(await main(describe_instance(durable).input))
+        return await run_main(main, durable)
 
     # Only a program has a connection to make; tests import these names without one.
     from runtara.sdk.program import run_program
 
     run_program(entry)
+
+
+async def run_main(main: Callable[..., Awaitable[Any]], durable: Durable) -> bytes:
+    """The output of ``main`` on that instance, as JSON. Raises what it raises, and ``NotJson``."""
+    with entered(Scope(durable)):
+        output = await main(*arguments_of_main(main, durable.info.input))
+    return encode_value(output, what="the output")

@@ -12,6 +12,7 @@ from runtara.ids import CheckpointKey
 from runtara.protocol.messages import RetryRecord
 from runtara.sdk.base import Durable
 from runtara.sdk.failures import category_of, describe
+from runtara.sdk.values import encode_value
 
 __all__ = (
     "DurableCall",
@@ -57,9 +58,19 @@ class RetryPolicy:
     backoff: float = 2.0
     """Each delay is that many times the one before, up to an hour."""
 
-    def delay_s(self, tries: int) -> float:
-        """After so many failed tries."""
-        return min(self.retry_delay_s * self.backoff ** min(tries - 1, 64), _RETRY_DELAY_S_MAX)
+    def __post_init__(self) -> None:
+        if self.max_retries < 0 or not self.retry_delay_s >= 0 or not self.backoff >= 1:
+            raise ValueError("max_retries and retry_delay_s must not be negative, and backoff not be below 1")
+
+    def delay_s(self, error: Exception, *, tries: int) -> float | None:
+        """How long to wait after so many failed tries; None: there is no other one."""
+        if tries > self.max_retries or category_of(error) == "permanent":
+            return None
+        longest_s = max(self.retry_delay_s, _RETRY_DELAY_S_MAX)
+        # The exponent is bounded first: a float has an end.
+        delay_s = min(self.retry_delay_s * self.backoff ** min(tries - 1, 64), longest_s)
+        asked_ms = getattr(error, "retry_after_ms", None)
+        return max(delay_s, asked_ms / 1000) if isinstance(asked_ms, int | float) else delay_s
 
 
 class DurableCall:
@@ -86,9 +97,12 @@ class DurableCall:
         await self._durable.flush()
         return None
 
-    async def succeeded(self, result: bytes) -> bytes:
-        """Record the result; the one that holds."""
-        return await self._durable.save(self._key, result)
+    async def succeeded(self, result: Any) -> bytes:
+        """Record the result; the one that holds, as JSON.
+
+        Raises ``NotJson`` or ``LimitExceeded`` when it cannot be recorded: then that is how the try failed.
+        """
+        return await self._durable.save(self._key, encode_value(result, what="the result"))
 
     async def failed(self, error: Exception) -> None:
         """Record the failed try, and return when it is time for the next one; it may be another attempt's.
@@ -97,9 +111,8 @@ class DurableCall:
         """
         former = self._durable.retry_of(self._key)
         tries = 1 + (0 if former is None else former.tries)
-        is_final = tries > self._policy.max_retries or category_of(error) == "permanent"
-        delay = timedelta(seconds=self._policy.delay_s(tries))
-        next_at = None if is_final else self._durable.now() + delay
+        delay_s = self._policy.delay_s(error, tries=tries)
+        next_at = None if delay_s is None else self._durable.now() + timedelta(seconds=delay_s)
         record = RetryRecord(self._key, tries, describe(error), next_at)
         await self._durable.record_retry(record)
         if next_at is None:
@@ -118,7 +131,7 @@ async def save_value(durable: Durable, key: CheckpointKey, value: Any) -> Any:
     await give_way(durable)
     state = await durable.find(key)
     if state is None:
-        state = await durable.save(key, msgspec.json.encode(value))
+        state = await durable.save(key, encode_value(value, what=f"the checkpoint {key!r}"))
     return msgspec.json.decode(state)
 
 

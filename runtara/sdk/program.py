@@ -20,7 +20,17 @@ from runtara.sdk.failures import describe
 from runtara.sdk.launch import options_from_environment, options_of_launch
 from runtara.sdk.remote import RemoteOptions, open_remote
 
-__all__ = ("EXIT_SERVER_LOST", "EXIT_SUPERSEDED", "Entry", "attend", "present", "run_program")
+__all__ = (
+    "EXIT_SERVER_LOST",
+    "EXIT_SUPERSEDED",
+    "Entry",
+    "attend",
+    "own_options",
+    "present",
+    "report_errors",
+    "run_program",
+    "vanish",
+)
 
 Entry: TypeAlias = Callable[[Durable], Awaitable[bytes]]
 """A program: what it returns is the output, JSON."""

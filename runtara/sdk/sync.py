@@ -13,25 +13,37 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, NoReturn, ParamSpec, TypeVar, overload
 
-import msgspec
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
 from runtara.sdk import events as events
 from runtara.sdk import operations
 from runtara.sdk.author import CurrentInstance as CurrentInstance
 from runtara.sdk.author import current_instance as current_instance
-from runtara.sdk.author import describe_instance, return_type
-from runtara.sdk.base import AttemptSuperseded, Durable, InstanceFailed
+from runtara.sdk.author import idempotency_key as idempotency_key
+from runtara.sdk.base import AttemptSuperseded as AttemptSuperseded
+from runtara.sdk.base import Durable
+from runtara.sdk.base import InstanceCancelled as InstanceCancelled
+from runtara.sdk.base import InstanceFailed as InstanceFailed
+from runtara.sdk.base import InstancePaused as InstancePaused
+from runtara.sdk.base import InstanceSuspended as InstanceSuspended
 from runtara.sdk.base import Interruption as Interruption
+from runtara.sdk.base import ServerLost as ServerLost
+from runtara.sdk.bridge import Bridge
 from runtara.sdk.failures import describe
-from runtara.sdk.operations import DurableCall, RetryPolicy
+from runtara.sdk.operations import RetryPolicy
 from runtara.sdk.operations import SignalTimeout as SignalTimeout
 from runtara.sdk.operations import StepFailed as StepFailed
+from runtara.sdk.recipe import Key, Recipe, arguments_of_main
 from runtara.sdk.scope import Scope, current_scope, entered
+from runtara.sdk.values import encode_value
 
 __all__ = (
+    "AttemptSuperseded",
     "CurrentInstance",
+    "InstanceCancelled",
+    "InstanceFailed",
+    "InstancePaused",
+    "InstanceSuspended",
     "Interruption",
+    "ServerLost",
     "SignalTimeout",
     "StepFailed",
     "attend",
@@ -40,6 +52,7 @@ __all__ = (
     "current_instance",
     "durable",
     "events",
+    "idempotency_key",
     "run",
     "sleep",
     "wait_signal",
@@ -50,25 +63,29 @@ T = TypeVar("T")
 
 
 class _Bridged:
-    """A ``Durable`` whose emissions, too, happen on its own thread."""
+    """A ``Durable`` on the loop of a bridge."""
 
-    def __init__(self, durable: Durable, portal: BlockingPortal) -> None:
+    def __init__(self, durable: Durable, bridge: Bridge) -> None:
         self.durable = durable
-        self.portal = portal
+        self.bridge = bridge
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.durable, name)
 
     def emit(self, subtype: str, payload: bytes | None) -> None:
-        self.portal.call(self.durable.emit, subtype, payload)
+        """See ``Durable.emit``."""
+
+        async def emit() -> None:
+            self.durable.emit(subtype, payload)
+
+        self.bridge.call(emit)
 
 
 def _wait(work: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
     """Run it on the connection's thread, and give back here what it returns or raises."""
     durable = current_scope().durable
     assert isinstance(durable, _Bridged), "asynchronous programs use runtara.sdk"
-    result: T = durable.portal.call(work, *arguments)
-    return result
+    return durable.bridge.call(work, *arguments)
 
 
 @overload
@@ -78,7 +95,7 @@ def durable(function: Callable[P, T], /) -> Callable[P, T]: ...
 @overload
 def durable(
     *,
-    key: str | Callable[..., str] | None = ...,
+    key: Key | None = ...,
     max_retries: int = ...,
     retry_delay_s: float = ...,
     backoff: float = ...,
@@ -89,7 +106,7 @@ def durable(
     function: Callable[..., Any] | None = None,
     /,
     *,
-    key: str | Callable[..., str] | None = None,
+    key: Key | None = None,
     max_retries: int = 3,
     retry_delay_s: float = 1.0,
     backoff: float = 2.0,
@@ -98,23 +115,24 @@ def durable(
     policy = RetryPolicy(max_retries=max_retries, retry_delay_s=retry_delay_s, backoff=backoff)
 
     def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
+        recipe = Recipe(body=body, key=key, policy=policy)
+
         @functools.wraps(body)
-        def call(*arguments: Any, **named: Any) -> Any:
-            scope = current_scope()
-            own_key = scope.key(body.__qualname__, key(*arguments, **named) if callable(key) else key)
-            durable_call = DurableCall(scope.durable, own_key, policy)
-            state = _wait(durable_call.recall)
+        def durably(*arguments: Any, **named: Any) -> Any:
+            call = recipe.call(arguments, named)
+            state = _wait(call.durable.recall)
             while state is None:
                 try:
-                    with entered(scope.inside(own_key)):
+                    with entered(call.inside):
                         result = body(*arguments, **named)
+                    state = _wait(call.durable.succeeded, result)
+                except InstanceFailed:
+                    raise
                 except Exception as error:
-                    _wait(durable_call.failed, error)
-                else:
-                    state = _wait(durable_call.succeeded, msgspec.json.encode(result))
-            return msgspec.json.decode(state, type=return_type(body))
+                    _wait(call.durable.failed, error)
+            return recipe.result(state)
 
-        return call
+        return durably
 
     return decorate if function is None else decorate(function)
 
@@ -143,41 +161,34 @@ def check_interrupt() -> None:
     _wait(operations.give_way, current_scope().durable)
 
 
-def run(main: Callable[[Any], Any]) -> NoReturn:
+def run(main: Callable[..., Any]) -> NoReturn:
     """Be an instance: see ``runtara.sdk.run``."""
     from runtara.sdk.program import own_options, report_errors
     from runtara.sdk.remote import open_remote
 
     def attempt() -> int:
-        with (
-            start_blocking_portal("asyncio") as portal,
-            portal.wrap_async_context_manager(open_remote(own_options())) as remote,
-        ):
-            signal.signal(signal.SIGTERM, lambda number, frame: portal.start_task_soon(_stop, remote))
-            attend(remote, portal, main)
+        with Bridge() as bridge, bridge.opened(open_remote(own_options())) as remote:
+            signal.signal(signal.SIGTERM, lambda number, frame: bridge.soon(remote.stop))
+            attend(remote, bridge, main)
         return 0
 
     sys.exit(report_errors(attempt))
 
 
-async def _stop(remote: Any) -> None:
-    remote.stop()
-
-
-def attend(durable: Durable, portal: BlockingPortal, main: Callable[[Any], Any]) -> None:
-    """Run ``main`` in this thread, with ``durable`` on the portal's, and report its end.
+def attend(durable: Durable, bridge: Bridge, main: Callable[..., Any]) -> None:
+    """Run ``main`` in this thread, with ``durable`` on the bridge's, and report its end.
 
     Raises ``Interruption`` when the attempt ends otherwise.
     """
     from runtara.sdk.program import vanish
 
     try:
-        with entered(Scope(_Bridged(durable, portal))):
-            output = msgspec.json.encode(main(describe_instance(durable).input))
-        portal.call(durable.complete, output)
+        with entered(Scope(_Bridged(durable, bridge))):
+            output = main(*arguments_of_main(main, durable.info.input))
+        bridge.call(durable.complete, encode_value(output, what="the output"))
     except InstanceFailed as failure:
-        portal.call(durable.fail, failure.error)
+        bridge.call(durable.fail, failure.error)
     except AttemptSuperseded as error:
         vanish(error)
     except Exception as error:
-        portal.call(durable.fail, describe(error))
+        bridge.call(durable.fail, describe(error))

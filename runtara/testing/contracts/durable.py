@@ -16,7 +16,13 @@ from typing import Final
 import pytest
 
 from runtara.errors import InvalidRequest, LimitExceeded, RuntaraError
-from runtara.limits import CHECKPOINT_BYTES_MAX, CHECKPOINT_KEY_BYTES_MAX, ERROR_BYTES_MAX, OUTPUT_BYTES_MAX
+from runtara.limits import (
+    CHECKPOINT_BYTES_MAX,
+    CHECKPOINT_KEY_BYTES_MAX,
+    ERROR_BYTES_MAX,
+    EVENT_PAYLOAD_BYTES_MAX,
+    OUTPUT_BYTES_MAX,
+)
 from runtara.protocol.messages import RetryRecord
 from runtara.sdk.base import (
     AttemptSuperseded,
@@ -98,14 +104,14 @@ class DurableWorld(ABC):
         """The clock of the instance has gone on by so much, and whoever slept has been woken."""
 
 
-async def heard(durable: Durable) -> None:
+async def _heard(durable: Durable) -> None:
     """Returns when an interruption waits at the attempt."""
     async with asyncio.timeout(_HANGS_S):
         while not durable.check():  # noqa: ASYNC110 - the contract has no event for it, programs look
             await asyncio.sleep(0.001)
 
 
-def near(expected: datetime, actual: datetime | None) -> bool:
+def _near(expected: datetime, actual: datetime | None) -> bool:
     """Equal but for the last microsecond, which a database may round."""
     return actual is not None and abs(actual - expected) < timedelta(milliseconds=1)
 
@@ -254,7 +260,7 @@ class DurableContract(ABC):
             durable.send("step", b"1")
             durable.emit("note", None)
             await world.cancel()
-            await heard(durable)
+            await _heard(durable)
             with pytest.raises(InstanceCancelled):
                 await durable.interrupt()
         seen = await world.look()
@@ -266,7 +272,7 @@ class DurableContract(ABC):
         async with world.attempt() as durable:
             durable.send("step", b"1")
             await world.pause()
-            await heard(durable)
+            await _heard(durable)
             with pytest.raises(InstancePaused):
                 await durable.interrupt()
         seen = await world.look()
@@ -279,7 +285,7 @@ class DurableContract(ABC):
     async def test_a_pause_that_was_taken_back_does_nothing(self, world: DurableWorld) -> None:
         async with world.attempt() as durable:
             await world.pause()
-            await heard(durable)
+            await _heard(durable)
             await world.resume()
             await durable.interrupt()
             assert not durable.check()
@@ -291,7 +297,7 @@ class DurableContract(ABC):
             await world.drain()
             await world.pause()
             await world.cancel()
-            await heard(durable)
+            await _heard(durable)
             await asyncio.sleep(0.02)  # the last of three pushes
             with pytest.raises(InstanceCancelled):
                 await durable.interrupt()
@@ -301,7 +307,7 @@ class DurableContract(ABC):
         async with world.attempt() as durable:
             durable.send("step", b"1")
             await world.drain()
-            await heard(durable)
+            await _heard(durable)
             with pytest.raises(InstanceSuspended):
                 await durable.interrupt()
         seen = await world.look()
@@ -314,7 +320,7 @@ class DurableContract(ABC):
     async def test_after_an_ending_every_call_raises_it(self, world: DurableWorld) -> None:
         async with world.attempt() as durable:
             await world.cancel()
-            await heard(durable)
+            await _heard(durable)
             with pytest.raises(InstanceCancelled):
                 await durable.interrupt()
             assert durable.check()
@@ -377,7 +383,7 @@ class DurableContract(ABC):
                 await durable.sleep_until(at)
         seen = await world.look()
         assert (seen.status, seen.termination_reason) == ("suspended", "sleeping")
-        assert near(at, seen.wake_at)
+        assert _near(at, seen.wake_at)
         assert seen.checkpoints == {"step": b"1"}
         async with world.attempt() as durable:
             await durable.sleep_until(at)
@@ -401,7 +407,7 @@ class DurableContract(ABC):
     async def test_what_waits_already_interrupts_before_the_sleep(self, world: DurableWorld) -> None:
         async with world.attempt() as durable:
             await world.pause()
-            await heard(durable)
+            await _heard(durable)
             with pytest.raises(InstancePaused):
                 await durable.sleep_until(durable.now() + timedelta(days=1))
         assert (await world.look()).termination_reason == "paused"
@@ -483,7 +489,7 @@ class DurableContract(ABC):
 
     async def test_a_long_wait_is_woken_at_its_deadline(self, world: DurableWorld) -> None:
         deadline = await self._park(world, deadline_s=world.sleep_threshold_s * 2.5)
-        assert near(deadline, (await world.look()).wake_at)
+        assert _near(deadline, (await world.look()).wake_at)
         async with world.attempt() as durable:
             wait = asyncio.ensure_future(durable.wait_signal("go", key="wait", deadline=deadline))
             await asyncio.sleep(0)
@@ -544,6 +550,14 @@ class DurableContract(ABC):
                 durable.emit(subtype, None)
             durable.emit("n" * 128, None)
             await durable.flush()
+
+    async def test_an_event_payload_over_the_limit_is_refused(self, world: DurableWorld) -> None:
+        async with world.attempt() as durable:
+            with pytest.raises(LimitExceeded):
+                durable.emit("large", bytes(EVENT_PAYLOAD_BYTES_MAX + 1))
+            durable.emit("largest", b'"' + b"x" * (EVENT_PAYLOAD_BYTES_MAX - 2) + b'"')
+            await durable.flush()
+        assert [name for name, _ in (await world.look()).events] == ["largest"]
 
     # ---- the end
 
