@@ -32,8 +32,8 @@ def total() -> dict[str, int]:
 
 async def main(data: dict[str, int]) -> None:
     assert_type(await pay(1, note="n"), bytes)
-    running = pay(1)
-    assert_type(running, Coroutine[Any, Any, bytes])
+    running: Coroutine[Any, Any, bytes] = pay(1)
+    assert_type(await running, bytes)
     assert_type(await ship(2), list[str])
     assert_type(await sdk.checkpoint("key", 3), int)
     assert_type(add(1), float)
