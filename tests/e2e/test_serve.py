@@ -193,7 +193,7 @@ async def test_a_stop_suspends_what_runs_and_the_next_start_goes_on(tmp_path):
         outside.release("/2")
         assert await stopping == 0
         await server.start()
-        async with Client.local(server.data_dir) as client:
+        async with asyncio.timeout(60), Client.local(server.data_dir) as client:
             changes = [instance async for instance in client.watch("i-1")]
     assert (changes[-1].status, changes[-1].attempt) == ("completed", 2)
     assert outside.counts == {"/1": 1, "/2": 1, "/3": 1}

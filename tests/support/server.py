@@ -88,6 +88,10 @@ async def serve(data_dir: Path, *arguments: str, env: Mapping[str, str] | None =
     server = ServerProcess(data_dir, env or {}, arguments)
     try:
         yield await server.start()
+    except BaseException:
+        # pytest shows it with the failure.
+        print(server.log[-8000:])
+        raise
     finally:
         if server.process is not None and server.process.returncode is None:
             await server.stop()
