@@ -14,6 +14,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+__all__ = (
+    "become",
+    "keep_capability",
+    "main",
+)
+
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522

@@ -14,7 +14,11 @@ from runtara.core.model import ResourceUsage
 from runtara.environment.runner.base import Exit, ExitKind, Launched
 from runtara.ids import InstanceNo
 
-__all__ = ("Handle", "HandleFiles")
+__all__ = (
+    "Ended",
+    "Handle",
+    "HandleFiles",
+)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

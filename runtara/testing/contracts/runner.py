@@ -31,7 +31,15 @@ from runtara.environment.runner.linux import read_stat
 from runtara.ids import InstanceNo
 from runtara.protocol.launch import LaunchRecord, Psk
 
-__all__ = ("PROGRAMS", "Behaviour", "ProcessContract", "RunnerContract", "RunnerWorld", "request_of")
+__all__ = (
+    "PROGRAMS",
+    "Behaviour",
+    "ProcessBehaviour",
+    "ProcessContract",
+    "RunnerContract",
+    "RunnerWorld",
+    "request_of",
+)
 
 # Everything here takes milliseconds; a runner that needs longer than this hangs.
 PATIENCE_S: Final = 20.0

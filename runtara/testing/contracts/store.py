@@ -18,7 +18,13 @@ from runtara.errors import AlreadyExists, ImageInUse, InvalidRequest, NotFound
 from runtara.ids import InstanceId, TenantId
 from runtara.limits import UPLOAD_CHUNK_BYTES_MAX
 
-__all__ = ("Advance", "StoreContract", "StoreHost")
+__all__ = (
+    "Advance",
+    "StoreContract",
+    "StoreHost",
+    "breaking",
+    "chunked",
+)
 
 Advance: TypeAlias = Callable[[timedelta], Awaitable[None]]
 

@@ -43,7 +43,19 @@ from runtara.transport.base import (
 )
 from runtara.transport.peer import Peer, Reply, connect_peer, listen_peers
 
-__all__ = ("Link", "ServerIdentity", "TransportContract")
+__all__ = (
+    "Answers",
+    "Credentials",
+    "Link",
+    "Pair",
+    "Raw",
+    "Server",
+    "ServerIdentity",
+    "TransportContract",
+    "eventually",
+    "greeted",
+    "next_event",
+)
 
 ANYWHERE: Final = Address("127.0.0.1", 0)
 HELLO: Final = m.Hello((1,), "contract")

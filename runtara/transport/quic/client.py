@@ -16,7 +16,10 @@ from runtara.transport.quic.libraries import Library
 from runtara.transport.quic.packets import RESET_TOKEN_BYTES, parse_long_header
 from runtara.transport.quic.sockets import SocketAddress, is_loopback, open_client_socket, resolve
 
-__all__ = ("dial",)
+__all__ = (
+    "ClientChannel",
+    "dial",
+)
 
 _DATAGRAMS_PER_WAKE: Final = 8
 _BUFFER_BYTES: Final = 2 * 1024 * 1024

@@ -19,7 +19,15 @@ from runtara.transport.base import ClientOptions, ServerOptions
 from runtara.transport.quic.packets import CONNECTION_ID_BYTES
 from runtara.transport.quic.sockets import SocketAddress
 
-__all__ = ("LIBRARIES", "FindTicket", "Library", "QuicConnection", "load_library")
+__all__ = (
+    "LIBRARIES",
+    "Aioquic",
+    "FindTicket",
+    "Library",
+    "Qh3",
+    "QuicConnection",
+    "load_library",
+)
 
 ALPN: Final = "runtara/1"
 QUIC_VERSION_1: Final = 0x00000001

@@ -24,7 +24,11 @@ from runtara.transport.quic.packets import (
 )
 from runtara.transport.quic.sockets import SocketAddress, is_loopback, open_server_socket, resolve
 
-__all__ = ("QuicListener", "listen")
+__all__ = (
+    "QuicListener",
+    "ServerChannel",
+    "listen",
+)
 
 _DATAGRAMS_PER_WAKE: Final = 64
 
