@@ -24,6 +24,7 @@ FUNCTION_LINES_MAX: Final = 60
 LONG_MODULES: Final[Mapping[str, str]] = {
     "runtara/config.py": "one table of all settings",
     "runtara/protocol/messages.py": "one table of all messages",
+    "runtara/testing/contracts/durable.py": "one contract",
     "runtara/testing/contracts/transport.py": "one contract",
 }
 LONG_FUNCTIONS: Final[Mapping[str, str]] = {}
@@ -33,7 +34,17 @@ SLEEPERS: Final = ("tests/e2e/programs/", "tests/support/mini_boot.py")
 
 # Tests of what only real time can show, as path:function.
 REAL_TIME: Final[Mapping[str, str]] = {
+    "tests/integration/test_embedded_database.py:eventually": "a database that starts tells nobody when it answers",
+    "tests/integration/test_processes.py:until_checkpoint": "nobody announces checkpoints",
+    "tests/integration/test_quic.py:test_a_request_takes_two_datagrams_though_the_answer_takes_a_while": (
+        "an answer that takes as long as a commit"
+    ),
+    "tests/integration/test_quic.py:test_an_acknowledgement_does_not_wait_for_an_answer_that_never_comes": (
+        "the timers are the library's own"
+    ),
     "tests/integration/test_quic.py:test_pings_keep_a_silent_connection": "the idle timer is the library's own",
+    "tests/unit/transport/test_deadlines.py:test_after_the_close_nothing_is_due": "that nothing happens",
+    "tests/unit/transport/test_peer.py:test_a_welcomed_client_is_not_closed_for_being_late": "that nothing happens",
 }
 
 SLEEPS: Final = ("time.sleep", "asyncio.sleep", "anyio.sleep")

@@ -62,13 +62,12 @@ async def register_chain(client: Client, scenario: dict[str, object], directory:
 
 @pytest.fixture
 async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    async with world() as outside, serve(tmp_path / "data") as server:
-        async with Client.local(tmp_path / "data") as client:
-            image = await register_chain(client, chain(outside.url, STEPS), tmp_path)
-            outside.hold("/3")
-            handle = await client.start_instance(image, input={})
-            await outside.arrived("/3")
-            yield Run(server, client, outside, handle)
+    async with world() as outside, serve(tmp_path / "data") as server, Client.local(tmp_path / "data") as client:
+        image = await register_chain(client, chain(outside.url, STEPS), tmp_path)
+        outside.hold("/3")
+        handle = await client.start_instance(image, input={})
+        await outside.arrived("/3")
+        yield Run(server, client, outside, handle)
 
 
 async def kill_instance(run: Run) -> None:

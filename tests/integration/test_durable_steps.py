@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping
 from random import Random
@@ -192,12 +193,12 @@ async def test_a_try_that_takes_too_long_is_a_transient_error() -> None:
 class Blocking:
     @capability(side_effects=True)
     def wait(self, seconds: float) -> str:
-        time.sleep(seconds)
+        threading.Event().wait(seconds)
         return "waited"
 
     @capability(side_effects=False)
     def ponder(self, seconds: float) -> str:
-        time.sleep(seconds)
+        threading.Event().wait(seconds)
         return "pondered"
 
 

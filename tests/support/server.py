@@ -47,7 +47,8 @@ class ServerProcess:
 
     async def start(self) -> ServerProcess:
         """Ready when this returns. Ports are kept over restarts, so that its instances find it again."""
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        ours = os.environ  # noqa: TID251 (tests have no configuration of their own)
+        environment = {name: ours[name] for name in _INHERITED if name in ours}
         environment |= {"DATA_DIR": str(self.data_dir), **self._ports(), **self.env}
         with self._log_path.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 
@@ -87,7 +88,7 @@ async def world() -> AsyncIterator[World]:
     """A world on loopback."""
     it = World()
     server = await asyncio.start_server(it.serve, "127.0.0.1", 0)
-    it.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    it.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield it
     finally:
@@ -95,7 +96,7 @@ async def world() -> AsyncIterator[World]:
 
 
 def chain(url: str, count: int, **step_fields: Any) -> dict[str, Any]:
-    """A scenario of ``count`` POST requests one after another, to ``/1`` … ``/count``, and a Finish with the last answer."""
+    """A scenario of ``count`` POST requests in a row, to ``/1`` … ``/count``, and a Finish with the last answer."""
     names = [f"step{n}" for n in range(1, count + 1)]
     steps: dict[str, Any] = {
         name: {
@@ -117,5 +118,5 @@ def chain(url: str, count: int, **step_fields: Any) -> dict[str, Any]:
         "inputMapping": {"last": {"valueType": "reference", "value": f"steps.{names[-1]}.outputs"}},
     }
     order = [*names, "finish"]
-    plan = [{"fromStep": a, "toStep": b} for a, b in zip(order, order[1:], strict=False)]
+    plan = [{"fromStep": a, "toStep": b} for a, b in pairwise(order)]
     return {"name": "Chain", "steps": steps, "entryPoint": names[0], "executionPlan": plan}

@@ -14,9 +14,13 @@ async def main(data: dict[str, Any]) -> int:
 
 @sdk.durable(key=lambda file, n: f"effect/{n}")
 async def effect(file: str, n: int) -> int:
-    with Path(file).open("a") as lines:
-        lines.write(f"{sdk.current_instance().attempt} {n}\n")
+    note(Path(file), f"{sdk.current_instance().attempt} {n}\n")
     return n
+
+
+def note(file: Path, line: str) -> None:
+    with file.open("a") as lines:
+        lines.write(line)
 
 
 sdk.run(main)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -464,7 +463,7 @@ async def test_a_former_process_that_does_not_leave_is_ended(still_world: World,
     async def sleeps_and_stays(guest: Guest) -> int:
         if guest.epoch == 1:
             await guest.sleep_until(clock.now())
-            await asyncio.sleep(1e6)
+            await anyio.sleep_forever()
         await guest.complete()
         return 0
 
