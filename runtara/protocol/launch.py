@@ -12,7 +12,14 @@ import msgspec
 
 from runtara.errors import FrameMalformed
 
-__all__ = ("LAUNCH_FD_VARIABLE", "KnownCheckpoint", "LaunchRecord", "Psk", "decode_launch_record", "encode_launch_record")
+__all__ = (
+    "LAUNCH_FD_VARIABLE",
+    "KnownCheckpoint",
+    "LaunchRecord",
+    "Psk",
+    "decode_launch_record",
+    "encode_launch_record",
+)
 
 LAUNCH_FD_VARIABLE: Final = "RUNTARA_LAUNCH_FD"
 """The environment variable that names the descriptor. It is read once, and the descriptor is closed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -98,108 +99,132 @@ def found(document: Any) -> list[tuple[str, str]]:
     return [(diagnostic.code, diagnostic.path) for diagnostic in validate(document)]
 
 
-CALL, KEEP, DONE = "steps/call", "steps/keep", "steps/done"
+CALL, KEEP = "steps/call", "steps/keep"
+
+
+def status(value: Any) -> Change:
+    """The only mapping of the Finish step."""
+    return "steps/done/inputMapping/status", value
+
+
+def status_at(path: str) -> Change:
+    return status(reference(path))
+
+
+def condition(value: Any) -> Change:
+    return "steps/check/condition", value
+
+
+def call_input(name: str, value: Any) -> Change:
+    return f"{CALL}/inputMapping/{name}", value
+
+
+def edge(index: int, source: str, target: str, label: str | None = None) -> Change:
+    return f"executionPlan/{index}", {"fromStep": source, "toStep": target, "label": label}
+
+
+def finish(step_id: str) -> Change:
+    return f"steps/{step_id}", {"stepType": "Finish", "id": step_id}
+
+
+AT_STATUS = "$.steps.done.inputMapping.status"
+AT_CALL = "$.steps.call.inputMapping"
+AT_CONDITION = "$.steps.check.condition"
+ONE, TWO = immediate(1), immediate(2)
+TWO_SOURCES = {
+    "stepType": "Agent",
+    "id": "keep",
+    "agentId": "transform",
+    "capabilityId": "map-fields",
+    "inputMapping": {"source_data": ONE, "source": TWO},
+}
 
 ONE_MISTAKE: list[tuple[str, str, tuple[Change, ...]]] = [
     # -- the graph
     ("E001", "$.entryPoint", (("entryPoint", "chek"),)),
-    ("E002", "$.steps.alone", (("steps/alone", {"stepType": "Finish", "id": "alone"}),)),
+    ("E002", "$.steps.alone", (finish("alone"),)),
     ("E005", "$.steps.done.id", (("steps/done/id", "end"),)),
-    ("E006", "$.executionPlan", (("executionPlan/4", {"fromStep": "keep", "toStep": "check"}),)),
+    ("E006", "$.executionPlan", (edge(4, "keep", "check"),)),
     ("E014", "$.executionPlan[2].toStep", (("executionPlan/2/toStep", "dome"),)),
     ("E014", "$.executionPlan[2].fromStep", (("executionPlan/2/fromStep", "cal"),)),
     ("E060", "$.steps.keep.name", (("steps/keep/name", "Call"),)),
-    ("E072", "$.executionPlan[0].label", (("executionPlan/0/label", "yes"), ("executionPlan/4", {
-        "fromStep": "check", "toStep": "call", "label": "true"}))),
+    ("E072", "$.executionPlan[4].label", (edge(4, "check", "call", "yes"),)),
     ("E074", "$.executionPlan[2].label", (("executionPlan/2/label", "always"),)),
-    ("E075", "$.executionPlan[4]", (("steps/more", {"stepType": "Finish", "id": "more"}), ("executionPlan/4", {
-        "fromStep": "done", "toStep": "more"}))),
+    ("E075", "$.executionPlan[4]", (finish("more"), edge(4, "done", "more"))),
     ("W003", "$.steps.keep", (("executionPlan/3", REMOVE),)),
-    ("W004", "$.steps.check", (("executionPlan/1", REMOVE), ("executionPlan/2/fromStep", "call"), ("executionPlan/3", {
-        "fromStep": "call", "toStep": "keep"}), ("executionPlan/1", {"fromStep": "keep", "toStep": "done"}))),
+    ("W004", "$.steps.check", (edge(1, "call", "keep"),)),
     # -- references
-    ("E010", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("steps.cal.outputs")),)),
-    ("E011", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("data..y")),)),
-    ("E011", '$.steps.done.inputMapping["a..b"]', ((f"{DONE}/inputMapping", {"a..b": immediate(1)}),)),
-    ("E012", "$.steps.call.inputMapping.body.value", ((f"{CALL}/inputMapping/body", reference("steps.call.outputs")),)),
-    ("E012", "$.steps.call.inputMapping.body.value", ((f"{CALL}/inputMapping/body", reference("steps.keep.outputs")),)),
-    ("E012", "$.steps.call.inputMapping.body.value", ((f"{CALL}/inputMapping/body", reference("steps.done.outputs")),)),
-    ("E013", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("variables.limt")),)),
-    ("E058", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("steps.call.output")),)),
-    ("E058", "$.steps.done.inputMapping.status.value", ((
-        f"{DONE}/inputMapping/status", reference("steps.call.outputs.status")),)),
-    ("E058", "$.steps.done.inputMapping.status.value", ((
-        f"{DONE}/inputMapping/status", reference("steps.check.outputs.outcome")),)),
-    ("E126", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("dta.x")),)),
-    ("E126", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("scenario.x")),)),
-    ("E127", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("loop.index")),)),
-    ("E127", "$.steps.done.inputMapping.status.value", ((f"{DONE}/inputMapping/status", reference("steps.error.code")),)),
-    ("E126", "$.steps.check.condition.arguments[0].value", (("steps/check/condition/arguments/0", reference("dta")),)),
+    ("E010", f"{AT_STATUS}.value", (status_at("steps.cal.outputs"),)),
+    ("E011", f"{AT_STATUS}.value", (status_at("data..y"),)),
+    ("E011", '$.steps.done.inputMapping["a..b"]', (("steps/done/inputMapping", {"a..b": ONE}),)),
+    ("E012", f"{AT_CALL}.body.value", (call_input("body", reference("steps.call.outputs")),)),
+    ("E012", f"{AT_CALL}.body.value", (call_input("body", reference("steps.keep.outputs")),)),
+    ("E012", f"{AT_CALL}.body.value", (call_input("body", reference("steps.done.outputs")),)),
+    ("E013", f"{AT_STATUS}.value", (status_at("variables.limt"),)),
+    ("E058", f"{AT_STATUS}.value", (status_at("steps.call.output"),)),
+    ("E058", f"{AT_STATUS}.value", (status_at("steps.call.outputs.status"),)),
+    ("E058", f"{AT_STATUS}.value", (status_at("steps.check.outputs.outcome"),)),
+    ("E126", f"{AT_STATUS}.value", (status_at("dta.x"),)),
+    ("E126", f"{AT_STATUS}.value", (status_at("scenario.x"),)),
+    ("E126", f"{AT_CONDITION}.arguments[0].value", (("steps/check/condition/arguments/0", reference("dta")),)),
+    ("E127", f"{AT_STATUS}.value", (status_at("loop.index"),)),
+    ("E127", f"{AT_STATUS}.value", (status_at("steps.error.code"),)),
     # -- capabilities
     ("E020", "$.steps.call.agentId", ((f"{CALL}/agentId", "htpp"),)),
     ("E021", "$.steps.call.capabilityId", ((f"{CALL}/capabilityId", "requst"),)),
-    ("E022", "$.steps.call.inputMapping", ((f"{CALL}/inputMapping", {}),)),
-    ("E022", "$.steps.call.inputMapping", ((f"{CALL}/inputMapping", REMOVE),)),
-    ("E023", "$.steps.call.inputMapping.url.value", ((f"{CALL}/inputMapping/url", immediate({"host": "x"})),)),
-    ("E023", "$.steps.call.inputMapping.timeout_ms.value", ((f"{CALL}/inputMapping/timeout_ms", immediate("soon")),)),
-    ("E023", "$.steps.call.inputMapping.headers.value", ((f"{CALL}/inputMapping/headers", immediate({"a": []})),)),
-    ("E023", "$.steps.call.inputMapping.url.value", ((f"{CALL}/inputMapping/url", immediate(None)),)),
-    ("E024", "$.steps.call.inputMapping.method.value", ((f"{CALL}/inputMapping/method", immediate("FETCH")),)),
-    ("E028", "$.steps.call.inputMapping.uri", ((f"{CALL}/inputMapping/uri", immediate("x")),)),
-    ("E029", "$.steps.keep.inputMapping.source", ((KEEP, {
-        "stepType": "Agent", "id": "keep", "agentId": "transform", "capabilityId": "map-fields",
-        "inputMapping": {"source_data": immediate(1), "source": immediate(2)}}),)),
+    ("E022", AT_CALL, ((f"{CALL}/inputMapping", {}),)),
+    ("E022", AT_CALL, ((f"{CALL}/inputMapping", REMOVE),)),
+    ("E023", f"{AT_CALL}.url.value", (call_input("url", immediate({"host": "x"})),)),
+    ("E023", f"{AT_CALL}.url.value", (call_input("url", immediate(None)),)),
+    ("E023", f"{AT_CALL}.timeout_ms.value", (call_input("timeout_ms", immediate("soon")),)),
+    ("E023", f"{AT_CALL}.headers.value", (call_input("headers", immediate({"a": []})),)),
+    ("E024", f"{AT_CALL}.method.value", (call_input("method", immediate("FETCH")),)),
+    ("E028", f"{AT_CALL}.uri", (call_input("uri", immediate("x")),)),
+    ("E029", "$.steps.keep.inputMapping.source", ((KEEP, TWO_SOURCES),)),
     # -- conditions
-    ("E025", "$.steps.check.condition.op", (("steps/check/condition", operation("GREATER", immediate(1), immediate(2))),)),
-    ("E025", "$.steps.check.condition.op", (("steps/check/condition", operation(["EQ"], immediate(1), immediate(2))),)),
-    ("E025", "$.steps.check.condition.arguments", (("steps/check/condition", operation("NE", immediate(1))),)),
-    ("E025", "$.steps.check.condition.arguments", (("steps/check/condition", operation("NOT_IN", immediate(1))),)),
-    ("E025", "$.steps.check.condition.arguments", (("steps/check/condition", operation("NOT")),)),
-    ("E025", "$.steps.check.condition.arguments[1]", (("steps/check/condition", operation("EQ", immediate(1), 2)),)),
-    ("E025", "$.steps.check.condition", (("steps/check/condition", True),)),
-    ("E025", "$.steps.check.condition.arguments[0]", (("steps/check/condition/arguments/0", {"valueType": "immediate"}),)),
-    ("E025", "$.steps.check.condition.arguments", (("steps/check/condition/arguments", 5),)),
-    ("E027", "$.steps.check.condition.op", (("steps/check/condition", operation("MATCH", immediate(1), immediate(2))),)),
-    ("E090", "$.steps.check.condition.arguments[0].valueType", ((
-        "steps/check/condition/arguments/0", {"valueType": "template", "value": "x"}),)),
-    ("E082", "$.steps.check.condition.not", (("steps/check/condition/not", True),)),
+    ("E025", f"{AT_CONDITION}.op", (condition(operation("GREATER", ONE, TWO)),)),
+    ("E025", f"{AT_CONDITION}.op", (condition(operation(["EQ"], ONE, TWO)),)),
+    ("E025", f"{AT_CONDITION}.arguments", (condition(operation("NE", ONE)),)),
+    ("E025", f"{AT_CONDITION}.arguments", (condition(operation("NOT_IN", ONE)),)),
+    ("E025", f"{AT_CONDITION}.arguments", (condition(operation("NOT")),)),
+    ("E025", f"{AT_CONDITION}.arguments", (("steps/check/condition/arguments", 5),)),
+    ("E025", f"{AT_CONDITION}.arguments[1]", (condition(operation("EQ", ONE, 2)),)),
+    ("E025", f"{AT_CONDITION}.arguments[0]", (condition(operation("NOT", {"valueType": "immediate"})),)),
+    ("E025", AT_CONDITION, (condition(True),)),
+    ("E027", f"{AT_CONDITION}.op", (condition(operation("MATCH", ONE, TWO)),)),
+    ("E082", f"{AT_CONDITION}.not", (("steps/check/condition/not", True),)),
+    ("E090", f"{AT_CONDITION}.arguments[0].valueType", (condition(operation("NOT", {"valueType": "template"})),)),
     # -- the structure
     ("E081", "$.name", (("name", 5),)),
     ("E081", "$.steps.call.maxRetries", ((f"{CALL}/maxRetries", "three"),)),
     ("E081", "$.steps.call.maxRetries", ((f"{CALL}/maxRetries", True),)),
     ("E081", "$.steps.call.maxRetries", ((f"{CALL}/maxRetries", -1),)),
     ("E081", "$.steps.call.timeout", ((f"{CALL}/timeout", 0),)),
-    ("E081", "$.steps.call.inputMapping", ((f"{CALL}/inputMapping", []),)),
-    ("E081", "$.steps.call.inputMapping.url", ((f"{CALL}/inputMapping/url", "http://x"),)),
+    ("E081", AT_CALL, ((f"{CALL}/inputMapping", []),)),
+    ("E081", f"{AT_CALL}.url", (call_input("url", "http://x"),)),
     ("E081", "$.notes", (("notes", {}),)),
     ("E082", "$.steps.call.inputMaping", ((f"{CALL}/inputMaping", {}),)),
     ("E082", "$.entrypoint", (("entrypoint", "check"), ("entryPoint", REMOVE))),
     ("E083", "$", (("entryPoint", REMOVE),)),
     ("E083", "$.executionPlan[4]", (("executionPlan/4", {"fromStep": "keep"}),)),
-    ("E083", "$.steps.done.inputMapping.status", ((f"{DONE}/inputMapping/status", {"value": "x"}),)),
+    ("E083", AT_STATUS, (status({"value": "x"}),)),
     ("E084", "$.steps.done.stepType", (("steps/done/stepType", "Finnish"),)),
-    ("E084", "$.steps.done.inputMapping.status.valueType", ((
-        f"{DONE}/inputMapping/status", {"valueType": "constant", "value": 1}),)),
-    ("E024", "$.steps.done.inputMapping.status.type", ((
-        f"{DONE}/inputMapping/status", {"valueType": "reference", "value": "data", "type": "text"}),)),
-    ("E024", '$.steps[""]', (("steps/", {
-        "stepType": "Agent", "id": "", "agentId": "utils", "capabilityId": "do-nothing"}), ("executionPlan/2/toStep", ""), (
-        "executionPlan/4", {"fromStep": "", "toStep": "done"}))),
+    ("E084", f"{AT_STATUS}.valueType", (status({"valueType": "constant", "value": 1}),)),
+    ("E024", f"{AT_STATUS}.type", (status(reference("data") | {"type": "text"}),)),
+    ("E024", '$.steps["a\\nb"]', (finish("a\nb"), edge(2, "call", "a\nb"), status(ONE))),
     ("E023", "$.variables.limit.value", (("variables/limit/value", "ten"),)),
     # -- what has to wait
     ("E090", "$.inputSchema", (("inputSchema", {}),)),
     ("E090", "$.steps.call.connectionId", ((f"{CALL}/connectionId", "c"),)),
     ("E090", "$.steps.done.stepType", (("steps/done/stepType", "Split"),)),
-    ("E090", "$.steps.done.inputMapping.status.valueType", ((
-        f"{DONE}/inputMapping/status", {"valueType": "composite", "value": {}}),)),
-    ("E090", "$.executionPlan[4].label", (("executionPlan/4", {
-        "fromStep": "call", "toStep": "keep", "label": "onError"}),)),
+    ("E090", f"{AT_STATUS}.valueType", (status({"valueType": "composite", "value": {}}),)),
+    ("E090", "$.executionPlan[4].label", (edge(4, "call", "keep", "onError"),)),
     ("E090", "$.executionPlan[2].condition", (("executionPlan/2/condition", {}),)),
     # -- what is allowed and probably not meant
     ("W030", "$.steps.call.maxRetries", ((f"{CALL}/maxRetries", 51),)),
     ("W031", "$.steps.call.retryDelay", ((f"{CALL}/retryDelay", 3_600_001),)),
     ("W034", "$.steps.call.timeout", ((f"{CALL}/timeout", 7_200_000),)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -230,8 +255,8 @@ def test_a_good_scenario_gets_none() -> None:
         ("notes", [{"text": "x", "position": {"x": 1, "y": 2.5}}]),
         ("steps/check/condition", {"type": "value", **reference("data.flag")}),
         ("steps/check/condition", operation("AND")),
-        (f"{DONE}/inputMapping", {"a.b": immediate(1), "a.c": reference("scenario.inputs.data.x")}),
-        (f"{DONE}/inputMapping/status", reference("variables._instance_id")),
+        ("steps/done/inputMapping", {"a.b": immediate(1), "a.c": reference("scenario.inputs.data.x")}),
+        status_at("variables._instance_id"),
     ],
     ids=lambda change: change[0],
 )
@@ -277,10 +302,7 @@ def test_a_key_given_twice() -> None:
 
 
 def test_arms_of_a_fan_out_that_end_on_their_own() -> None:
-    document = changed(
-        ("executionPlan/4", {"fromStep": "call", "toStep": "other"}),
-        ("steps/other", {"stepType": "Finish", "id": "other"}),
-    )
+    document = changed(edge(4, "call", "other"), finish("other"))
     assert found(document) == [("E073", "$.executionPlan")]
 
 
@@ -314,7 +336,7 @@ def echo(step_id: str, value: dict[str, Any]) -> dict[str, Any]:
 
 def test_one_step_more_than_allowed() -> None:
     ids = [f"s{number}" for number in range(SCENARIO_STEPS_MAX + 1)]
-    plan = [{"fromStep": one, "toStep": other} for one, other in zip(ids, ids[1:], strict=False)]
+    plan = [{"fromStep": one, "toStep": other} for one, other in pairwise(ids)]
     steps = {step_id: echo(step_id, immediate(1)) for step_id in ids[:-1]}
     document = {"steps": steps, "entryPoint": "s0", "executionPlan": plan[:-1]}
     assert [code for code, _ in found(document)] == ["W003"]

@@ -1,3 +1,5 @@
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,10 +75,8 @@ def test_a_formatted_path_is_cut_into_the_same_segments(segments: list[str]) -> 
 
 @given(st.text())
 def test_any_text_is_a_path_or_malformed(text: str) -> None:
-    try:
+    with suppress(PathMalformed):
         assert tokenize(text)
-    except PathMalformed as error:
-        assert "position" in str(error)
 
 
 def test_document_paths_quote_what_is_no_plain_name() -> None:
