@@ -38,13 +38,13 @@ Entry: TypeAlias = Callable[[Durable], Awaitable[bytes]]
 EXIT_SERVER_LOST: Final = 69
 EXIT_SUPERSEDED: Final = 75
 
-_record: LaunchRecord | None = None
+_launched: RemoteOptions | None = None
 
 
 def present(record: LaunchRecord) -> None:
     """This process is the attempt of that record. Called by the boot, before the program."""
-    global _record
-    _record = record
+    global _launched
+    _launched = options_of_launch(record)
 
 
 def own_options() -> RemoteOptions:
@@ -52,7 +52,7 @@ def own_options() -> RemoteOptions:
 
     Raises ``ConfigInvalid`` when the environment does not say.
     """
-    return options_from_environment() if _record is None else options_of_launch(_record)
+    return options_from_environment() if _launched is None else _launched
 
 
 def run_program(entry: Entry) -> NoReturn:

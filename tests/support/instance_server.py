@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Protocol
 
 from runtara.clock import Clock
 from runtara.core.credentials import CredentialMint
@@ -20,8 +21,7 @@ from runtara.sdk.checkpoints import seal, unseal
 from runtara.sdk.link import Dialer
 from runtara.sdk.memory_store import MemoryInstanceStore
 from runtara.sdk.remote import RemoteOptions
-from runtara.transport.base import Address, ClientOptions, Listener, ServerOptions
-from runtara.transport.memory import MemoryNetwork
+from runtara.transport.base import Address, ClientOptions, Listener, ServerOptions, Transport
 from runtara.transport.peer import Peer, Reply, listen_peers
 
 _INSTANCE_NO = InstanceNo(1)
@@ -36,6 +36,19 @@ class Cut(Enum):
     LATER = "the answer arrives and then the connection is lost"
 
 
+class Network(Protocol):
+    """What carries the connections; a ``MemoryNetwork``, or QUIC where nothing is cut."""
+
+    def transport(self) -> Transport:
+        """A transport over it."""
+
+    def cut(self) -> int:
+        """Lose every connection; how many there were."""
+
+    def later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        """Call back after what is under way has arrived."""
+
+
 @dataclass
 class Faults:
     """What goes wrong, by the number of the request (1 is the first that is no Hello)."""
@@ -48,7 +61,7 @@ class Faults:
 class InstanceServer:
     """See the module."""
 
-    network: MemoryNetwork
+    network: Network
     clock: Clock
     store: MemoryInstanceStore = field(default_factory=MemoryInstanceStore)
     faults: Faults = field(default_factory=Faults)
@@ -63,6 +76,8 @@ class InstanceServer:
     mint: CredentialMint = field(init=False)
     listener: Listener | None = None
     address: Address = field(default_factory=lambda: Address("server", 8001))
+    certificate_pem: bytes = b""
+    private_key_pem: bytes = b""
 
     def __post_init__(self) -> None:
         self.restart_credentials()
@@ -70,9 +85,11 @@ class InstanceServer:
     # ---- life
 
     async def start(self) -> None:
-        self.address = Address(self.address.host, self.address.port)
-        options = ServerOptions(certificate_pem=b"", private_key_pem=b"", credentials=self)
+        options = ServerOptions(
+            certificate_pem=self.certificate_pem, private_key_pem=self.private_key_pem, credentials=self
+        )
         self.listener = await listen_peers(self.network.transport(), self.address, options, lambda: Session(self))
+        self.address = self.listener.address
 
     async def stop(self) -> None:
         """As by kill -9: connections are lost, and what was spent is forgotten."""
