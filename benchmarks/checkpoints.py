@@ -1,0 +1,208 @@
+"""Checkpoints per second of the real server, beside the bare commits that they are made of, in one run.
+
+    python -m benchmarks.checkpoints [--seconds S] [--rounds N] [--connections N ...] [--library NAME ...] [--profile FILE]
+
+The real path: ``runtara serve`` on a PostgreSQL with fsync, and in a second process as many running instances as
+connections, each registered over QUIC with its minted credential and saving one sealed checkpoint of 200 bytes after
+the other (``benchmarks.checkpoint_clients``). The floors: the same rows committed by one process that does nothing
+else, one by one and as a group commit without fencing (``benchmarks.group_commit``). Ways take turns within a round,
+so that a busy moment of the machine meets all of them. Quote the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from benchmarks import group_commit
+from benchmarks.checkpoint_clients import ClientProcess, Identity, Order
+from benchmarks.figures import Load, expect_at_least, expect_at_most, percentile
+from benchmarks.loops import run
+from benchmarks.machine import Watch
+from benchmarks.serving import PrivateDatabase, Served, database, serving
+from runtara.clock import SystemClock
+from runtara.core.credentials import CredentialMint
+from runtara.core.persistence.postgres import PostgresPersistence, make_pool
+from runtara.ids import InstanceId, InstanceNo, TenantId
+
+TENANT = TenantId("benchmark")
+COMMIT, GROUP_COMMIT = "a commit", "a group commit"
+
+# Rate and p50 (ms) of the prototype without fencing, credentials and events, on two quiet cores where a commit took
+# 0.31 ms; of it, at least 60 % of the rate and at most 1.6 times the p50 are expected.
+PROTOTYPE_COMMIT_MS = 0.31
+PROTOTYPE = {
+    ("qh3", 1): (1790, 0.54),
+    ("qh3", 100): (27_500, 3.5),
+    ("aioquic", 1): (1190, 0.83),
+    ("aioquic", 100): (8200, 11.0),
+}
+
+
+@dataclass
+class Row:
+    """One way with one number of connections, over all rounds."""
+
+    loads: list[Load] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Per second, the median of the rounds."""
+        return statistics.median(load.rate for load in self.loads)
+
+    def latency_ms(self, percent: float) -> float:
+        """The median of the rounds."""
+        return statistics.median(percentile(load.latencies_s, percent) * 1e3 for load in self.loads)
+
+    def cpu_us(self, whose: str) -> float:
+        """Processor time per checkpoint, over all rounds."""
+        spent_s: float = sum(getattr(load, whose) for load in self.loads)
+        return spent_s / sum(len(load.latencies_s) for load in self.loads) * 1e6
+
+
+Table: TypeAlias = dict[str, Row]
+"""By the name of the way."""
+
+
+class Instances:
+    """Running instances that belong to no server of this run, and credentials for them."""
+
+    def __init__(self, mint: CredentialMint, numbers: dict[InstanceId, InstanceNo]) -> None:
+        self._mint = mint
+        self._numbers = numbers
+
+    @classmethod
+    async def make(cls, persistence: PostgresPersistence, count: int) -> Instances:
+        """``count`` of them."""
+        server_no = await persistence.join(f"benchmark-{os.getpid()}", lease_s=3600)
+        numbers: dict[InstanceId, InstanceNo] = {}
+        for number in range(count):
+            name = InstanceId(f"benchmark-{os.getpid()}-{number}")
+            numbers[name], _ = await persistence.register_self(TENANT, name, server_no=server_no)
+        key = await persistence.secret("instance-credentials")
+        return cls(CredentialMint(key, clock=SystemClock()), numbers)
+
+    def identities(self, count: int) -> list[Identity]:
+        """Fresh credentials for some of them."""
+        some = list(self._numbers.items())[:count]
+        return [Identity(TENANT, name, self._mint.mint(number, 1)) for name, number in some]
+
+    def numbers(self, count: int) -> list[InstanceNo]:
+        """Of the same."""
+        return list(self._numbers.values())[:count]
+
+
+@dataclass(frozen=True)
+class Way:
+    """The real path with one of the libraries."""
+
+    library: str
+    served: Served
+    database: PrivateDatabase
+    clients: ClientProcess
+
+    async def measure(self, identities: Sequence[Identity], seconds: float, prefix: str) -> Load:
+        """Once."""
+        await self.clients.connect(Order(self.library, self.served.instance_address, identities, seconds, prefix))
+        cpu_s, watch = self.served.cpu_s, Watch(self.served.pid, self.database.pid)
+        load = await self.clients.measure()
+        return replace(
+            load,
+            server_cpu_s=self.served.cpu_s - cpu_s,
+            others_cores=watch.others_cores(also_ours_s=load.client_cpu_s),
+        )
+
+
+async def measure_floor(save: Any, numbers: Sequence[InstanceNo], seconds: float, prefix: str) -> Load:
+    """A floor, once."""
+    seen = group_commit.Measured()
+    await group_commit.measure(save, numbers, prefix, seconds, seen)
+    return Load(len(seen.latencies_s) / seen.rates[0], seen.latencies_s)
+
+
+async def measure_all(arguments: argparse.Namespace) -> None:
+    """Print one table for each number of connections, and what was expected of them."""
+    async with AsyncExitStack() as stack:
+        private = await stack.enter_async_context(database())
+        pool = await stack.enter_async_context(make_pool(private.url))
+        clients = ClientProcess()
+        stack.callback(clients.close)
+        ways: dict[str, Way] = {}
+        for library in arguments.library:
+            settings = {"RUNTARA_QUIC": library}
+            server = serving(database_url=private.url, settings=settings, profile=arguments.profile)
+            ways[library] = Way(library, await stack.enter_async_context(server), private, clients)
+        instances = await Instances.make(PostgresPersistence(pool), max(arguments.connections))
+        async with pool.connection() as connection:
+            await connection.execute(group_commit.BARE_TABLE)
+        floors = {
+            COMMIT: await stack.enter_async_context(group_commit.one_by_one(pool)),
+            GROUP_COMMIT: await stack.enter_async_context(group_commit.group_commit(pool, group_commit.BARE)),
+        }
+        tables = {}
+        for count in arguments.connections:
+            tables[count] = await measure_table(count, arguments, instances, floors, ways)
+            show(count, tables[count], list(ways))
+        judge(tables, list(ways))
+
+
+async def measure_table(
+    count: int, arguments: argparse.Namespace, instances: Instances, floors: Mapping[str, Any], ways: Mapping[str, Way]
+) -> Table:
+    """All ways in turns, with that many connections."""
+    table: Table = {name: Row() for name in (*floors, *ways)}
+    for turn in range(arguments.rounds):
+        prefix = f"steps/{count}/{turn}"
+        for name, save in floors.items():
+            load = await measure_floor(save, instances.numbers(count), arguments.seconds, f"{prefix}/{name}")
+            table[name].loads.append(load)
+        for name, way in ways.items():
+            load = await way.measure(instances.identities(count), arguments.seconds, f"{prefix}/{name}")
+            table[name].loads.append(load)
+    return table
+
+
+def show(count: int, table: Table, libraries: Sequence[str]) -> None:
+    """One table."""
+    others = statistics.median(load.others_cores for name in libraries for load in table[name].loads)
+    print(f"\n{count} connection{'s' * (count > 1)}, while others used {others:.1f} cores")
+    print(f"{'':16}       /s   p50 ms   p99 ms   of a group commit   server µs   client µs")
+    peer = table[GROUP_COMMIT].rate
+    for name, row in table.items():
+        figures = f"{row.rate:9,.0f} {row.latency_ms(50):8.2f} {row.latency_ms(99):8.2f} {row.rate / peer:19.0%}"
+        cpu = f"{row.cpu_us('server_cpu_s'):12.0f}{row.cpu_us('client_cpu_s'):12.0f}" if name in libraries else ""
+        print(f"{name:16}{figures}{cpu}", flush=True)
+
+
+def judge(tables: Mapping[int, Table], libraries: Sequence[str]) -> None:
+    """Compare with the prototype, as far as it was measured; as much slower as a commit is slower here and now."""
+    slower = max(1.0, tables[1][COMMIT].latency_ms(50) / PROTOTYPE_COMMIT_MS) if 1 in tables else 1.0
+    print(f"\nof the prototype, on a machine where a commit takes {slower:.1f} times as long as where it was measured:")
+    for count, table in tables.items():
+        for name in libraries:
+            if (peer := PROTOTYPE.get((name, count))) is not None:
+                rate, p50_ms = peer
+                what = f"{name}, {count} connection{'s' * (count > 1)}"
+                expect_at_least(f"{what}: rate", table[name].rate, 0.6 * rate / slower, "/s")
+                expect_at_most(f"{what}: p50", table[name].latency_ms(50), 1.6 * p50_ms * slower, "ms")
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each way in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--library", nargs="+", default=["qh3", "aioquic"])
+    parser.add_argument("--profile", type=Path, help="where cProfile leaves what it saw of the (last) server")
+    return parser.parse_args(words)
+
+
+if __name__ == "__main__":
+    run(measure_all(parse()))
