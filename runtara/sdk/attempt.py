@@ -9,44 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
 from typing import Final
 
 from runtara.clock import Clock
 from runtara.errors import AttemptFenced, IllegalTransition, RuntaraError
-from runtara.protocol.messages import (
-    Drain,
-    Fenced,
-    Message,
-    Ok,
-    Parked,
-    Register,
-    Registered,
-    SignalAcked,
-    SignalPending,
-)
+from runtara.protocol.messages import Drain, Fenced, Message, Register, Registered, SignalPending
 from runtara.sdk.base import AttemptSuperseded, ServerLost
+from runtara.sdk.conclusions import Conclusion, is_applied
 from runtara.sdk.emission import Emission
 from runtara.sdk.inbox import Inbox
 from runtara.sdk.link import Dialer, Link
 from runtara.sdk.outbox import OnAnswer, Outbox
 from runtara.sdk.patience import GIVE_UP_AFTER_S, Backoff, Patience
 
-__all__ = ("Attempt", "Conclusion")
+__all__ = ("Attempt",)
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conclusion:
-    """How an attempt wants to end."""
-
-    message: Message
-    statuses: frozenset[str]
-    """Where the instance is when this was applied. So a lost answer can be told from a successor's deeds."""
-    ending: BaseException
-    """What every later call raises."""
 
 
 class Attempt:
@@ -240,7 +219,7 @@ class Attempt:
             if isinstance(outcome, BaseException):
                 concluded.set_exception(self._judge(outcome))
             else:
-                concluded.set_result(_is_applied(outcome))
+                concluded.set_result(is_applied(outcome))
 
         return answered
 
@@ -284,13 +263,3 @@ class Attempt:
     def _fail_to_open(self, error: BaseException) -> None:
         if self._first is not None and not self._first.done():
             self._first.set_exception(error)
-
-
-def _is_applied(answer: Message) -> bool:
-    match answer:
-        case Parked():
-            return answer.parked
-        case SignalAcked():
-            return answer.applied
-        case _:
-            return isinstance(answer, Ok)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import replace
 from typing import Final
@@ -14,6 +15,8 @@ from runtara.transport.base import Address, ClientOptions
 from runtara.transport.quic import quic_transport
 
 __all__ = ("options_from_environment", "options_of_launch", "receive_record", "variables_of")
+
+_log = logging.getLogger(__name__)
 
 _OURS: Final = ("RUNTARA_", "PYTHON", "LD_")
 
@@ -63,6 +66,8 @@ def options_of_launch(record: LaunchRecord) -> RemoteOptions:
 def options_from_environment() -> RemoteOptions:
     """How a program that a person started reaches its server. Raises ``ConfigInvalid``."""
     guest = config.GuestConfig.from_env()
+    if guest.skip_cert_verification:
+        _log.warning("RUNTARA_SKIP_CERT_VERIFICATION is set: whoever stands between can read and change everything")
     connect_s = guest.connect_timeout_ms / 1000
     options = ClientOptions(
         server_name=guest.server_name,

@@ -11,12 +11,11 @@ from random import Random
 from typing import Final
 
 from runtara.clock import Clock, SystemClock
-from runtara.errors import Conflict, IllegalTransition, InternalError
+from runtara.errors import Conflict, InternalError
 from runtara.ids import parse_checkpoint_key
 from runtara.limits import ERROR_BYTES_MAX, OUTPUT_BYTES_MAX
 from runtara.protocol.launch import KnownCheckpoint
 from runtara.protocol.messages import (
-    AckSignal,
     CheckpointPage,
     CheckpointSaved,
     CheckpointState,
@@ -33,12 +32,12 @@ from runtara.protocol.messages import (
     SignalPending,
     Sleep,
     Wait,
-    Yield,
 )
-from runtara.sdk.attempt import Attempt, Conclusion
-from runtara.sdk.base import InstanceCancelled, InstanceInfo, InstancePaused, InstanceSuspended
-from runtara.sdk.checkpoints import KnownCheckpoints, seal, unseal
+from runtara.sdk.attempt import Attempt
+from runtara.sdk.base import InstanceInfo
+from runtara.sdk.checkpoints import KNOWN_BYTES_MAX, KnownCheckpoints, seal, unseal
 from runtara.sdk.checks import check_size
+from runtara.sdk.conclusions import acknowledgement, end, suspension, yielding
 from runtara.sdk.link import Dialer
 from runtara.sdk.patience import GIVE_UP_AFTER_S
 
@@ -69,6 +68,8 @@ class RemoteOptions:
     connect_patience_s: float = GIVE_UP_AFTER_S
     """How long the first connection may take; a program that a person started should say soon that nobody answers."""
     give_up_after_s: float = GIVE_UP_AFTER_S
+    known_bytes_max: int = KNOWN_BYTES_MAX
+    """Checkpoints to keep in memory; beyond that they are asked for one by one."""
 
 
 @asynccontextmanager
@@ -102,7 +103,7 @@ async def open_remote(
 
 async def _read_checkpoints(attempt: Attempt, options: RemoteOptions, registered: Registered) -> KnownCheckpoints:
     """All that there are, or as many as are worth keeping, page by page."""
-    known = KnownCheckpoints()
+    known = KnownCheckpoints(bytes_max=options.known_bytes_max)
     page, is_complete = options.checkpoints, options.checkpoints_complete or not registered.has_checkpoints
     while True:
         for checkpoint in page:
@@ -233,7 +234,7 @@ class RemoteDurable:
         """See ``Durable.interrupt``."""
         self._attempt.check_going()
         while (urgent := self._attempt.inbox.urgent) is not None:
-            conclusion = _yield() if isinstance(urgent, Drain) else _acknowledge(urgent)
+            conclusion = yielding() if isinstance(urgent, Drain) else acknowledgement(urgent)
             if await self._attempt.conclude(conclusion):
                 raise conclusion.ending
             if isinstance(urgent, SignalPending):
@@ -293,7 +294,7 @@ class RemoteDurable:
 
     async def _suspend(self, message: Sleep | Wait, why: str) -> None:
         """End the attempt. Returns only when the server said to go on."""
-        conclusion = _suspension(message, why)
+        conclusion = suspension(message, why)
         if await self._attempt.conclude(conclusion):
             raise conclusion.ending
 
@@ -307,40 +308,12 @@ class RemoteDurable:
     async def complete(self, output: bytes) -> None:
         """See ``Durable.complete``."""
         check_size("output_bytes", output, OUTPUT_BYTES_MAX)
-        await self._attempt.conclude(_end(Complete(output), "completed"))
+        await self._attempt.conclude(end(Complete(output), "completed"))
 
     async def fail(self, error: bytes) -> None:
         """See ``Durable.fail``."""
         check_size("error_bytes", error, ERROR_BYTES_MAX)
-        await self._attempt.conclude(_end(Fail(error), "failed"))
-
-
-# ---- conclusions
-
-# By the time somebody looks, a suspended instance may be in the queue again.
-_PARKED: Final = frozenset({"suspended", "pending"})
-
-
-def _suspension(message: Sleep | Wait | Yield, why: str) -> Conclusion:
-    return Conclusion(message=message, statuses=_PARKED, ending=InstanceSuspended(f"the instance is suspended: {why}"))
-
-
-_yield = partial(_suspension, Yield(), "its server or its process was asked to end")
-
-
-def _acknowledge(signal: SignalPending) -> Conclusion:
-    message = AckSignal(signal.signal_no)
-    if signal.kind == "pause":
-        return Conclusion(message=message, statuses=_PARKED, ending=InstancePaused("the instance is paused"))
-    reason = "the instance is cancelled"
-    if signal.payload:
-        reason += f": {signal.payload.decode(errors='replace')}"
-    return Conclusion(message=message, statuses=frozenset({"cancelled"}), ending=InstanceCancelled(reason))
-
-
-def _end(message: Complete | Fail, status: str) -> Conclusion:
-    ending = IllegalTransition(f"this attempt has ended its instance as {status}", status=status)
-    return Conclusion(message=message, statuses=frozenset({status}), ending=ending)
+        await self._attempt.conclude(end(Fail(error), "failed"))
 
 
 def _envelope(message: SaveCheckpoint, answer: Message) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
@@ -287,3 +287,30 @@ async def test_a_connection_that_lives_long_renews_its_credential(world: World) 
         await durable.save("step", b"1")
     assert world.server.store.checkpoints == {"step": b"1"}
 
+
+# ---- more checkpoints than fit
+
+
+async def test_checkpoints_beyond_the_budget_are_asked_for(world: World) -> None:
+    states = {f"old/{number}": b"%d" % number * 100 for number in range(20)}
+    world.server.store.checkpoints.update(states)
+    options = world.server.launch(known_bytes_max=1000)
+    async with open_remote(options, clock=world.server.clock) as durable:
+        assert {key: await durable.find(key) for key in states} == states
+        assert await durable.find("unknown") is None
+        durable.send("new", b"n" * 2000)
+        assert await durable.find("new") == b"n" * 2000, "what was sent is stored before it is asked for"
+        assert await durable.save("new", b"other") == b"n" * 2000
+    asked = sum(isinstance(message, m.GetCheckpoint) for message in world.server.requests)
+    assert 0 < asked < len(states) + 2
+
+
+async def test_an_incomplete_launch_record_is_completed_page_by_page(world: World) -> None:
+    states = {f"old/{number:03}": b"%d" % number for number in range(250)}
+    world.server.store.checkpoints.update(states)
+    options = world.server.launch()
+    first = replace(options, checkpoints=options.checkpoints[:10], checkpoints_complete=False)
+    async with open_remote(first, clock=world.server.clock) as durable:
+        assert {key: await durable.find(key) for key in states} == states
+    reads = [message.after for message in world.server.requests if isinstance(message, m.ReadCheckpoints)]
+    assert reads == ["old/009", "old/109", "old/209"]

@@ -95,3 +95,11 @@ def test_a_program_of_a_person_is_told_by_its_environment(
     assert options.connect_patience_s == 2.5
     assert options.answer_timeout_s == 4.5
     assert options.input is None
+
+
+def test_skipping_the_verification_warns(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("RUNTARA_INSTANCE_ID", "i")
+    monkeypatch.setenv("RUNTARA_TENANT_ID", "t")
+    monkeypatch.setenv("RUNTARA_SKIP_CERT_VERIFICATION", "true")
+    assert options_from_environment().dialer.options.skip_verification
+    assert "RUNTARA_SKIP_CERT_VERIFICATION" in caplog.text
