@@ -17,7 +17,7 @@ demo: setup ## Run a scenario from its JSON to its result, on a private server a
 	@.venv/bin/runtara demo
 
 test: setup ## Run the fast tests (SEED=n repeats the random order and examples of a run)
-	$(PYTEST) -m "not slow and not bench"
+	$(PYTEST) -n 2 -m "not slow and not bench"
 
 test-slow: setup ## Run the tests that take seconds each: processes, crashes, sanitizers
 	$(PYTEST) -m "slow and not bench"
