@@ -39,7 +39,7 @@ from runtara.server.embedded_database import EmbeddedDatabase
 try:
     import uvloop
 except ImportError:
-    uvloop = None
+    uvloop = None  # type: ignore[assignment]
 
 STATE = os.urandom(200)
 INSTANCES = 1000

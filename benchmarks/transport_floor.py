@@ -28,7 +28,7 @@ from tests.support.certificates import certificates
 try:
     import uvloop
 except ImportError:
-    uvloop = None
+    uvloop = None  # type: ignore[assignment]
 
 STATE = os.urandom(200)
 SAVED = m.CheckpointSaved()
@@ -206,7 +206,7 @@ async def run_clients(pipe: Pipe, name: str, port: int, connections: int, second
 def client_process(pipe: Pipe, made: Any, name: str, port: int, connections: int, seconds: float) -> None:
     """The second process."""
     global certificates
-    certificates = lambda: made  # noqa: E731  the parent's, not new ones
+    certificates = lambda: made  # type: ignore[assignment]  # noqa: E731  the parent's, not new ones
     run(run_clients(pipe, name, port, connections, seconds))
 
 

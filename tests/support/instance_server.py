@@ -16,12 +16,12 @@ from runtara.core.credentials import CredentialMint
 from runtara.errors import AttemptFenced, BadCredential, Conflict, IllegalTransition, RuntaraError
 from runtara.ids import InstanceNo
 from runtara.protocol import messages as m
-from runtara.protocol.launch import KnownCheckpoint
+from runtara.protocol.launch import KnownCheckpoint, Psk
 from runtara.sdk.checkpoints import seal, unseal
 from runtara.sdk.link import Dialer
 from runtara.sdk.memory_store import MemoryInstanceStore
 from runtara.sdk.remote import RemoteOptions
-from runtara.transport.base import Address, ClientOptions, Listener, ServerOptions, Transport
+from runtara.transport.base import Address, ClientOptions, Listener, PskIdentity, ServerOptions, Transport
 from runtara.transport.peer import Peer, Reply, listen_peers
 
 _INSTANCE_NO = InstanceNo(1)
@@ -102,7 +102,7 @@ class InstanceServer:
     def restart_credentials(self) -> None:
         self.mint = CredentialMint(b"k" * 32, clock=self.clock)
 
-    def take(self, label: bytes) -> object:
+    def take(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
         """See ``CredentialSource``."""
         return self.mint.take(label)
 
