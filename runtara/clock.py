@@ -46,6 +46,6 @@ class SystemClock:
 
     async def sleep_until(self, at: datetime) -> None:
         """See ``Clock.sleep_until``."""
-        while (left := at - self.now()) > timedelta(0):
+        while (left := at - self.now()) > timedelta(0):  # noqa: ASYNC110 (nobody announces the time)
             # In slices, so that a wall clock set forward is noticed.
             await asyncio.sleep(min(left.total_seconds(), 60.0))

@@ -89,7 +89,7 @@ def parse_checkpoint_key(value: str) -> CheckpointKey:
             maximum=CHECKPOINT_KEY_BYTES_MAX,
             actual=size,
         )
-    if not value or "\0" in value or not value.isprintable() and any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+    if not value or "\0" in value or (not value.isprintable() and any(0xD800 <= ord(c) <= 0xDFFF for c in value)):
         raise InvalidRequest(f"{value[:40]!r} is not a checkpoint key", field="checkpoint_key")
     return CheckpointKey(value)
 

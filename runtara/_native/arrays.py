@@ -5,7 +5,7 @@
 
 Source: array_recv in PostgreSQL's src/backend/utils/adt/arrayfuncs.c. All numbers are in network byte order; an empty
 array has no dimensions and ends after the type. psycopg's own list dumper runs a regular expression per element; these
-take a sixth to a half of its time. They are Python on purpose: C gained too little (docs/decisions/0002-c-only-in-batches.md).
+take a sixth to a half of its time. They are Python on purpose: C gained too little (docs/decisions/0002).
 """
 
 from __future__ import annotations

@@ -607,6 +607,9 @@ AnyMessage: TypeAlias = (
     | ReadLogs | LogChunk | CreateToken | TokenCreated | ListTokens | TokenView | TokenList | RevokeToken
 )  # fmt: skip
 
-__all__ = tuple(
-    name for name, value in dict(globals()).items() if isinstance(value, type) and issubclass(value, Message)
-) + ("PROTOCOL_VERSIONS", "AnyMessage", "WireError")
+__all__ = (
+    "PROTOCOL_VERSIONS",
+    "AnyMessage",
+    "WireError",
+    *(name for name, value in dict(globals()).items() if isinstance(value, type) and issubclass(value, Message)),
+)
