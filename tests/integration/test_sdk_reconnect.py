@@ -10,16 +10,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from runtara.errors import BadCredential, InternalError, OutcomeUnknown, Overloaded, Unavailable
 from runtara.protocol import messages as m
-from runtara.sdk.base import Durable, InstanceCancelled, Interruption, ServerLost
+from runtara.sdk.base import InstanceCancelled, Interruption, ServerLost
 from runtara.sdk.program import attend
 from runtara.sdk.remote import open_remote
 from runtara.testing.clock import ManualClock
 from runtara.transport.memory import MemoryNetwork, Weather
+from tests.support.every_verb import KEYS, OUTPUT, every_verb
 from tests.support.hasty_clock import hasty_clock
 from tests.support.instance_server import Cut, InstanceServer
 
@@ -34,34 +36,6 @@ class World:
     effects: list[str] = field(default_factory=list)
     endings: list[str] = field(default_factory=list)
 
-    async def program(self, durable: Durable) -> bytes:
-        """Every verb of the contract, with steps that a replay must not repeat."""
-        total = 0
-        for number in range(3):
-            key = f"pure/{number}"
-            if await durable.find(key) is None:
-                durable.send(key, b"%d" % number)
-            total += int(await durable.find(key) or b"")
-        durable.emit("summed", b"%d" % total)
-        await self._step(durable, "charge")
-        if durable.retry_of("ship") is None:
-            await durable.record_retry(m.RetryRecord("ship", 1, b"{}", durable.now()))
-        wake_at = await durable.save("nap", (durable.now() + timedelta(hours=1)).isoformat().encode())
-        await durable.sleep_until(type(durable.now()).fromisoformat(wake_at.decode()))
-        await self._step(durable, "ship")
-        go = await durable.wait_signal("go", key="go", deadline=None)
-        late = await durable.wait_signal("never", key="never", deadline=durable.now() + timedelta(seconds=1))
-        if durable.check():
-            await durable.interrupt()
-        await self._step(durable, "mail")
-        return b"%d %s %s" % (total, go or b"", b"late" if late is None else late)
-
-    async def _step(self, durable: Durable, name: str) -> None:
-        if await durable.find(name) is None:
-            await durable.flush()
-            self.effects.append(name)
-            await durable.save(name, b"true")
-
     async def run(self) -> None:
         """Launch until the instance has ended."""
         store = self.server.store
@@ -69,7 +43,7 @@ class World:
             self.become_due()
             try:
                 async with open_remote(self.server.launch(), clock=self.server.clock) as durable:
-                    await attend(durable, self.program)
+                    await attend(durable, partial(every_verb, effects=self.effects))
             except (Interruption, BadCredential) as ending:
                 self.endings.append(type(ending).__name__)
             if store.is_ended:
@@ -111,10 +85,8 @@ async def world(network: MemoryNetwork) -> AsyncIterator[World]:
 def check_the_end(world: World) -> None:
     store = world.server.store
     assert store.status == "completed", (store.status, store.error)
-    assert store.output == b'3 "now" late'
-    assert store.checkpoints.keys() == {
-        "pure/0", "pure/1", "pure/2", "charge", "nap", "ship", "go", "never", "mail",
-    }  # fmt: skip
+    assert store.output == OUTPUT
+    assert store.checkpoints.keys() == KEYS
     assert not store.signals
     # A step runs again only when its attempt died before the result was stored.
     repeats = len(world.effects) - len({*world.effects})
