@@ -15,7 +15,7 @@ from runtara.clock import Clock, SystemClock
 from runtara.core.model import EventType, SignalKind, Status, TerminationReason
 from runtara.environment.runner.base import LaunchFailed
 from runtara.environment.runner.memory import Signalled
-from runtara.errors import IllegalTransition
+from runtara.errors import DiskFull, IllegalTransition, InternalError, NotFound, UnsupportedVersion
 from runtara.ids import InstanceNo
 from runtara.protocol.messages import Drain, SignalPending
 from runtara.testing.clock import ManualClock
@@ -195,7 +195,7 @@ async def test_progress_forgives_crashes(tmp_path: Path) -> None:
         await guest.checkpoint(f"step {guest.epoch}")
         return await (completes(guest) if guest.epoch == 8 else crashes(guest))
 
-    async with a_server(tmp_path, failures_max=2) as world:
+    async with a_server(tmp_path, failures_max=1) as world:
         instance_no = await world.start(advances)
         assert (await world.until(instance_no, Status.COMPLETED, Status.FAILED)).epoch == 8
 
@@ -222,7 +222,7 @@ async def test_death_by_a_signal_is_told(tmp_path: Path) -> None:
         assert (await world.error(instance_no))["signal"] == "SIGSEGV"
 
 
-async def test_a_crash_after_the_result_changes_nothing(world: World) -> None:
+async def test_a_crash_after_the_result_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
     async def stumbles_on_the_way_out(guest: Guest) -> int:
         await guest.complete()
         return 9
@@ -232,6 +232,7 @@ async def test_a_crash_after_the_result_changes_nothing(world: World) -> None:
     await world.idle()
     instance = await world.get(instance_no)
     assert (instance.status, instance.epoch, instance.exit_code) == (Status.COMPLETED, 1, 9)
+    assert caplog.text == ""
 
 
 # ---- launches that fail
@@ -262,6 +263,30 @@ async def test_a_launch_that_cannot_work_ends_the_instance(world: World) -> None
     instance = await world.until(instance_no, Status.FAILED)
     assert instance.epoch == 1
     assert (await world.error(instance_no))["category"] == "permanent"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFound("no such image"), Status.FAILED),
+        (UnsupportedVersion("another runtime"), Status.FAILED),
+        (InternalError("other bytes"), Status.FAILED),
+        (DiskFull("no room"), Status.PENDING),
+        (OSError("too many open files"), Status.PENDING),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_an_image_that_cannot_be_had_is_waited_for_only_if_that_can_help(
+    still_world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, status: Status
+) -> None:
+    async def fetch(image_no: int) -> Path:
+        raise error
+
+    monkeypatch.setattr(still_world.environment.images, "fetch", fetch)
+    instance_no = await still_world.start(completes)
+    instance = await still_world.until(instance_no, Status.FAILED, Status.PENDING, epoch=1)
+    assert (instance.status, instance.epoch) == (status, 1)
+    assert instance.termination_reason is TerminationReason.LAUNCH_FAILED
 
 
 async def test_a_bug_in_the_launch_counts_like_a_failed_launch(tmp_path: Path) -> None:
@@ -348,6 +373,7 @@ async def test_stop_leaves_the_end_to_a_program_that_obeys(world: World) -> None
         assert isinstance(signal, SignalPending)
         assert signal.kind == SignalKind.CANCEL
         await guest.acknowledge_cancel(signal.signal_no)
+        await anyio.sleep(0.05)  # It cleans up.
         return 0
 
     instance_no = await world.start(obeys)
@@ -418,6 +444,28 @@ async def test_a_draining_server_launches_nothing(world: World) -> None:
     await anyio.wait_all_tasks_blocked()
     assert (await world.get(instance_no)).status is Status.PENDING
     await world.environment.drain(timeout_s=1)
+
+
+async def test_a_claim_that_was_under_way_is_drained_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    persistence = world.machine.persistence
+    claim_due, asked, answer = persistence.claim_due, anyio.Event(), anyio.Event()
+
+    async def slow(server_no: int, *, slots: int) -> Any:
+        orders = await claim_due(server_no, slots=slots)
+        asked.set()
+        await answer.wait()
+        return orders
+
+    monkeypatch.setattr(persistence, "claim_due", slow)
+    instance_no = await world.start(yields)
+    await asked.wait()
+    async with anyio.create_task_group() as group:
+        group.start_soon(lambda: world.environment.drain(timeout_s=PATIENCE_S))
+        await anyio.wait_all_tasks_blocked()
+        answer.set()
+    instance = await world.get(instance_no)
+    assert instance.termination_reason is TerminationReason.SHUTDOWN_REQUESTED
+    assert world.host.running == 0
 
 
 async def test_the_next_start_wakes_what_a_drain_suspended(tmp_path: Path) -> None:
