@@ -368,18 +368,29 @@ async def test_stop_forces_what_does_not_obey(world: World) -> None:
 
 
 async def test_stop_leaves_the_end_to_a_program_that_obeys(world: World) -> None:
+    clean = anyio.Event()
+
     async def obeys(guest: Guest) -> int:
         signal = await guest.next_push()
         assert isinstance(signal, SignalPending)
         assert signal.kind == SignalKind.CANCEL
         await guest.acknowledge_cancel(signal.signal_no)
-        await anyio.sleep(0.05)  # It cleans up.
+        await clean.wait()
         return 0
 
     instance_no = await world.start(obeys)
     await world.process(instance_no)
-    stopped = await world.environment.stop_instance(await world.get(instance_no), grace_s=PATIENCE_S)
-    assert (stopped.status, stopped.termination_reason) == (Status.CANCELLED, TerminationReason.CANCELLED)
+    stopped = []
+
+    async def stop() -> None:
+        stopped.append(await world.environment.stop_instance(await world.get(instance_no), grace_s=PATIENCE_S))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stop)
+        await anyio.wait_all_tasks_blocked()
+        assert world.host.running == 1, "it may clean up"
+        clean.set()
+    assert (stopped[0].status, stopped[0].termination_reason) == (Status.CANCELLED, TerminationReason.CANCELLED)
     assert world.host.running == 0
     assert (await world.get(instance_no)).exit_code == 0
 
