@@ -8,6 +8,7 @@ and where that user cannot reach the program or the directory by itself, it keep
 permissions (CAP_DAC_OVERRIDE, which a container of root has by default). As user 0 was the alternative, that is less.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -24,6 +25,8 @@ _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAP_DAC_OVERRIDE = 1
+_CAP_SETPCAP = 8
+_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP = 28, 4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -46,10 +49,19 @@ def become(uid: int, gid: int) -> None:
 
 def keep_capability(number: int) -> None:
     """Keep one capability, over an ``exec`` too, and give up all others."""
-    bit = 1 << number
-    sets = (_Sets * 2)(_Sets(bit, bit, bit), _Sets(0, 0, 0))
-    _call(_libc.capset, ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), sets)
+    with contextlib.suppress(OSError):
+        # access(2), by which initdb looks for its programs, ignores the capabilities of a user who is not root, unless
+        # this is set. Where it may not be set, only directories that anybody may enter will do.
+        _have_only(number, _CAP_SETPCAP)
+        _call(_libc.prctl, _PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
+    _have_only(number)
     _call(_libc.prctl, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0)
+
+
+def _have_only(*numbers: int) -> None:
+    bits = sum(1 << number for number in numbers)
+    sets = (_Sets * 2)(_Sets(bits, bits, bits), _Sets(0, 0, 0))
+    _call(_libc.capset, ctypes.byref(_Header(_CAPABILITY_VERSION_3, 0)), sets)
 
 
 def _call(function: Callable[..., int], *arguments: object) -> None:
