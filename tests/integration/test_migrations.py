@@ -106,9 +106,7 @@ async def test_the_core_does_not_mind_what_others_have_added(pool: Pool) -> None
 
 async def test_a_changed_migration_is_refused(pool: Pool) -> None:
     await core.run(pool)
-    await execute(
-        pool, "update runtara_store.migration set checksum = 'other' where version = 1"
-    )
+    await execute(pool, "update runtara_store.migration set checksum = 'other' where version = 1")
     with pytest.raises(Conflict, match="was changed after"):
         await core.run(pool)
 
