@@ -115,6 +115,9 @@ class InstanceConnection:
             return True
 
     def _dispatch(self, peer: Peer, message: m.Message, reply: Reply) -> bool:
+        if type(message) is m.SaveCheckpoint and self._session is not None:
+            self._save(self._session, message, reply)
+            return True
         match message:
             case m.Hello():
                 self._endpoint.spawn(reply, self._hello(peer, message))
@@ -124,8 +127,6 @@ class InstanceConnection:
                 reply.send(m.Ok())
             case _ if self._session is None:
                 raise InvalidRequest("register first", hint="Send Register before anything else.")
-            case m.SaveCheckpoint():
-                self._save(self._session, message, reply)
             case _:
                 self._registered(self._session, message, reply)
         return True

@@ -19,6 +19,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from runtara.core.model import (
     Checkpoint,
     CheckpointInfo,
@@ -60,9 +62,11 @@ __all__ = (
 # ---- the hot path: writes that are committed together
 
 
-@dataclass(frozen=True, slots=True)
-class SaveCheckpoint:
-    """Store ``state`` under ``key`` for ever, unless the key has a state already: the first write wins."""
+class SaveCheckpoint(msgspec.Struct, frozen=True, gc=False):
+    """Store ``state`` under ``key`` for ever, unless the key has a state already: the first write wins.
+
+    Not a dataclass like its siblings, because it is made once per checkpoint: 0.15 µs instead of 0.6.
+    """
 
     instance_no: InstanceNo
     epoch: int
