@@ -1,6 +1,6 @@
 """Checkpoints per second of the real server, beside the bare commits that they are made of, in one run.
 
-    python -m benchmarks.checkpoints [--seconds S] [--rounds N] [--connections N ...] [--library NAME ...] [--profile FILE]
+    python -m benchmarks.checkpoints [--seconds S] [--rounds N] [--connections N ...] [--library NAME ...] [--profile F]
 
 The real path: ``runtara serve`` on a PostgreSQL with fsync, and in a second process as many running instances as
 connections, each registered over QUIC with its minted credential and saving one sealed checkpoint of 200 bytes after
