@@ -43,6 +43,7 @@ REAL_TIME: Final[Mapping[str, str]] = {
         "the timers are the library's own"
     ),
     "tests/integration/test_quic.py:test_pings_keep_a_silent_connection": "the idle timer is the library's own",
+    "tests/integration/test_sdk_process.py:until": "another process does what is waited for",
     "tests/unit/transport/test_deadlines.py:test_after_the_close_nothing_is_due": "that nothing happens",
     "tests/unit/transport/test_peer.py:test_a_welcomed_client_is_not_closed_for_being_late": "that nothing happens",
 }

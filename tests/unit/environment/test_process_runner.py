@@ -102,12 +102,12 @@ def deaf_runner(tmp_path: Path) -> ProcessRunner:
 
 
 async def test_a_cancelled_launch_leaves_no_process(deaf_runner: ProcessRunner, tmp_path: Path) -> None:
+    before = _children()
     with anyio.move_on_after(0.05) as scope:
         await deaf_runner.launch(_request(tmp_path, "", input_=bytes(4 * 1024 * 1024)))
     assert scope.cancelled_caught
     assert await deaf_runner.list_launched() == []
-    with pytest.raises(ChildProcessError):
-        _reap(-1)
+    assert _children() <= before
 
 
 async def test_a_child_that_never_reads_its_record_is_a_failed_launch(
@@ -284,3 +284,8 @@ def test_a_fifo_in_the_place_of_the_output_blocks_nobody(tmp_path: Path) -> None
 def test_a_tail_that_is_not_text_is_shown_as_well_as_possible(tmp_path: Path) -> None:
     (tmp_path / "stderr.log").write_bytes(b"before\xff\x00after")
     assert read_tail(tmp_path / "stderr.log", from_bytes=0, characters_max=100) == "before\ufffd\ufffdafter"
+
+
+def _children() -> set[str]:
+    """Of this process; other tests may have a database running."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
