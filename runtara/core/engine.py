@@ -32,7 +32,7 @@ from runtara.core.persistence.base import (
 from runtara.core.sessions import Sessions
 from runtara.core.state import Change
 from runtara.core.writer import Writer
-from runtara.errors import IllegalTransition, RuntaraError, Unavailable
+from runtara.errors import IllegalTransition, NotFound, RuntaraError, Unavailable
 from runtara.ids import InstanceNo
 
 __all__ = ("Engine",)
@@ -133,6 +133,7 @@ class Engine:
 
         Raises:
             IllegalTransition: it is not paused (nor failed or cancelled, when that is allowed).
+            NotFound: it had failed or was cancelled, and its image was deleted since.
         """
 
         async def once(current: Instance) -> bool:
@@ -203,6 +204,8 @@ class Engine:
 
     async def _apply(self, instance: Instance, change: Change) -> bool:
         outcome = await self.change(ChangeStatus(instance_no=instance.instance_no, epoch=None, change=change))
+        if outcome.kind is OutcomeKind.IMAGE_GONE:
+            raise NotFound("the image of the instance was deleted", image_id=instance.image_id)
         return outcome.kind is OutcomeKind.DONE
 
     async def _signal_running(self, instance: Instance, kind: SignalKind, payload: bytes | None) -> bool:
