@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -32,7 +32,7 @@ from runtara.server.embedded_database import EmbeddedDatabase
 _URL = os.environ.get("TEST_RUNTARA_DATABASE_URL")  # noqa: TID251 (tests have no configuration of their own)
 _IN_CI = os.environ.get("CI", "").lower() == "true"  # noqa: TID251
 
-_WIPE = """
+WIPE = b"""
 select pg_terminate_backend(pid, 5000) from pg_stat_activity
 where datname = current_database() and pid <> pg_backend_pid();
 drop schema if exists test_clock cascade;
@@ -43,6 +43,7 @@ do $$ begin
     );
 end $$
 """
+"""Leaves the schema, and nothing in it; ends all other connections to the database."""
 
 
 @dataclass
@@ -105,7 +106,7 @@ def migrated_database(postgres_server: PostgresServer) -> Iterator[str]:
 def database_url(migrated_database: str) -> str:
     """A migrated database with nothing in it, and nobody else connected."""
     with psycopg.connect(migrated_database, autocommit=True) as connection:
-        connection.execute(_WIPE)
+        connection.execute(WIPE)
     return migrated_database
 
 
@@ -141,8 +142,8 @@ class DatabaseClock:
     SETTINGS: ClassVar = {"search_path": "test_clock, pg_catalog, runtara_store"}
 
     @classmethod
-    async def install(cls, url: str) -> Self:
-        """Stop the time of a database, for sessions with ``SETTINGS``."""
+    async def install(cls, url: str, *, at: datetime | None = None) -> Self:
+        """Stop the time of a database, for sessions with ``SETTINGS``: now, or at the time given."""
         connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
         await connection.execute(
             """
@@ -152,6 +153,8 @@ class DatabaseClock:
             as 'select at from test_clock.time';
             """
         )
+        if at is not None:
+            await connection.execute("update test_clock.time set at = %s", (at,))
         return cls(connection)
 
     async def advance(self, by: timedelta) -> None:
