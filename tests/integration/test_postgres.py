@@ -45,6 +45,19 @@ async def open_transaction(url: str, statement: str) -> AsyncIterator[psycopg.As
         yield connection
 
 
+async def wait_for_quiet(url: str) -> None:
+    """Returns when nobody else runs a statement: a connection that was closed may leave one behind."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher:
+        with anyio.fail_after(10):
+            while True:
+                cursor = await watcher.execute(
+                    "select count(*) from pg_stat_activity where datname = current_database()"
+                    " and backend_type = 'client backend' and state <> 'idle' and pid <> pg_backend_pid()"
+                )
+                if await cursor.fetchone() == (0,):
+                    return
+
+
 async def wait_for_waiters(url: str, count: int = 1) -> None:
     """Returns when so many statements of the database wait for a lock."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as watcher:
@@ -210,6 +223,7 @@ async def test_a_cancelled_write_leaves_a_usable_connection(
             await wait_for_waiters(database_url)
             group.cancel_scope.cancel()
     # Whether they were written, nobody knows who did not wait; but they were not written again, and not in half.
+    await wait_for_quiet(database_url)
     instance = await postgres_persistence.get_instance(instance_no)
     (outcome,) = await postgres_persistence.write([save(instance_no)])
     assert (instance.status, outcome.kind) in {
