@@ -160,8 +160,8 @@ async def test_a_running_instance_is_paused_and_resumed(stage):
 async def test_a_running_instance_is_cancelled_and_can_be_resumed_from_there(stage):
     await held(stage, "cancel-1")
     await stage.command("cancel", "cancel-1", "--reason", "tired")
-    await stage.until("cancel-1", "cancelled")
     stage.outside.release("/1")
+    await stage.until("cancel-1", "cancelled")
     refused = await stage.command("resume", "cancel-1", expect=1)
     assert "[state.illegal_transition]" in refused.err
     await stage.command("resume", "cancel-1", "--from", "failed")

@@ -57,6 +57,11 @@ class World:
         await self._arrived[path].wait()
         self._arrived[path].clear()
 
+    async def asked(self, path: str, times: int) -> None:
+        """Returns when the path was asked for so often in all."""
+        while self.counts[path] < times:
+            await self.arrived(path)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connections of clients; a client that dies is nothing special."""
         try:
