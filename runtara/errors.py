@@ -7,7 +7,7 @@ back. Codes are listed in ``schema/errors.toml``; a test keeps the two in step. 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -65,7 +65,7 @@ class RuntaraError(Exception):
             assert taken is cls or taken.__qualname__ == cls.__qualname__, f"code {cls.code!r} is used twice"
 
     def __init__(
-        self, message: str, *, hint: str | None = None, retry_after_ms: int | None = None, **attributes: Any
+        self, message: str, /, *, hint: str | None = None, retry_after_ms: int | None = None, **attributes: Any
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -88,7 +88,9 @@ class RuntaraError(Exception):
     def from_wire(wire: WireError) -> RuntaraError:
         """The same error again; an unknown code of a newer peer becomes its family, an unknown family a bug."""
         known = RuntaraError._by_code.get(wire.code) or _FAMILIES.get(wire.family, InternalError)
-        error = known(wire.message, hint=wire.hint, retry_after_ms=wire.retry_after_ms, **wire.attributes)
+        error = known(wire.message, hint=wire.hint, retry_after_ms=wire.retry_after_ms)
+        # Set, not passed: a peer may name them as it likes, ``hint`` included.
+        error.attributes = dict(wire.attributes)
         error.__dict__["code"] = wire.code
         return error
 
@@ -96,11 +98,6 @@ class RuntaraError(Exception):
     def codes(cls) -> dict[str, type[RuntaraError]]:
         """Every code that this process can raise, with its class."""
         return dict(cls._by_code)
-
-    def with_attributes(self, **attributes: Any) -> Self:
-        """The same error, with more facts."""
-        self.attributes |= attributes
-        return self
 
 
 class InvalidRequest(RuntaraError):

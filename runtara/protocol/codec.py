@@ -6,7 +6,7 @@ to tell a message that we do not understand (its sender can be answered) from by
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -44,9 +44,6 @@ _decode_message = msgspec.msgpack.Decoder(tuple[int, int, AnyMessage]).decode
 _decode_error = msgspec.msgpack.Decoder(tuple[int, int, WireError]).decode
 _decode_raw = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw]).decode
 
-# The constructor of an error names these itself; as attributes they would collide.
-_RESERVED_ATTRIBUTES: Final = frozenset({"self", "message", "hint", "retry_after_ms"})
-
 
 def encode(kind: int, number: int, message: Message, *, frame_bytes_max: int) -> bytes:
     """The message as a frame. Raises ``LimitExceeded`` when it is too large for one."""
@@ -80,7 +77,7 @@ def decode(payload: bytes) -> tuple[int, int, Message | RuntaraError]:
         kind, number, wire = _decode_error(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameMalformed(f"the message cannot be read: {error}") from error
-    return kind, number, _error(wire)
+    return kind, number, RuntaraError.from_wire(wire)
 
 
 def decode_envelope(payload: bytes) -> tuple[int, int]:
@@ -101,8 +98,3 @@ def _frame(payload: bytes, frame_bytes_max: int) -> bytes:
 def _plain(text: str) -> str:
     """Text that surely can be encoded, and is short."""
     return text[:1000].encode("utf-8", "replace").decode()
-
-
-def _error(wire: WireError) -> RuntaraError:
-    attributes: dict[str, Any] = {k: v for k, v in wire.attributes.items() if k not in _RESERVED_ATTRIBUTES}
-    return RuntaraError.from_wire(msgspec.structs.replace(wire, attributes=attributes))

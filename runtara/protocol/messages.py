@@ -11,7 +11,7 @@ Times are aware UTC datetimes (msgpack timestamps); durations say their unit; ``
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
 
@@ -610,6 +610,7 @@ AnyMessage: TypeAlias = (
 __all__ = (
     "PROTOCOL_VERSIONS",
     "AnyMessage",
+    "Message",
     "WireError",
-    *(name for name, value in dict(globals()).items() if isinstance(value, type) and issubclass(value, Message)),
+    *(message.__name__ for message in get_args(AnyMessage)),
 )

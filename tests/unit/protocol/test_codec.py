@@ -71,7 +71,7 @@ def test_attributes_named_like_parts_of_an_error_do_no_harm() -> None:
     )
     _, _, error = decode(msgspec.msgpack.encode((ERROR, 1, wire)))
     assert isinstance(error, InternalError)
-    assert (error.message, error.attributes) == ("m", {"x": 4})
+    assert (error.message, error.hint, error.attributes) == ("m", None, {"message": 1, "hint": 2, "self": 3, "x": 4})
 
 
 def test_a_message_one_over_the_limit_is_refused() -> None:
