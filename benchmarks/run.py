@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from benchmarks.machine import describe
 
-# In the order of a request's way: bytes, commits, both together; then what a program pays before its first one.
-PARTS = ("native", "transport_floor", "group_commit", "checkpoints", "guest_start")
+# In the order of a request's way: bytes, commits, both together; what a program pays before its first one; what people send.
+PARTS = ("native", "transport_floor", "group_commit", "checkpoints", "guest_start", "signals")
 
 
 def main(parts: Sequence[str]) -> int:
