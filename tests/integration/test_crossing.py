@@ -1,4 +1,4 @@
-"""Who may ask what: every management message, asked by everybody.
+"""Who may ask what: every management message, asked by everybody; the refusals over real QUIC too.
 
 The table names each request of the protocol once, about a thing of the tenant *acme*; a message that is in neither
 table fails the test, so a new one cannot be forgotten.
@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,7 +21,9 @@ from runtara.errors import BadCredential, Conflict, InvalidRequest, NotFound, Pe
 from runtara.protocol import messages as m
 from runtara.transport.base import ClientOptions
 from runtara.transport.peer import Peer, Reply, connect_peer
+from tests.support.certificates import certificates
 from tests.support.management import World, memory_server
+from tests.support.quic_network import QuicNetwork
 
 ARTIFACT = b"print('an artifact')\n"
 DIGEST = hashlib.sha256(ARTIFACT).hexdigest()
@@ -81,6 +84,9 @@ ANSWERS = {
     m.LogChunk, m.TokenCreated, m.TokenView, m.TokenList,
 }  # fmt: skip
 
+# The state may forbid it (nothing is paused, the image is in use, there is no such key): that is an answer.
+ANSWERED = {"answered", "state.illegal_transition", "image.in_use", "request.not_found", "request.invalid"}
+
 ROWS = pytest.mark.parametrize("row", TABLE.values(), ids=[kind.__name__ for kind in TABLE])
 FOR_TENANTS = [kind for kind in TABLE if "tenant_id" in kind.__struct_fields__]
 
@@ -109,12 +115,13 @@ class Quiet:
 
 
 @asynccontextmanager
-async def peer_of(stage: Stage, who: str) -> AsyncIterator[Peer]:
+async def peer_of(stage: Stage, who: str, *, ca_pem: bytes | None = None) -> AsyncIterator[Peer]:
+    """A welcomed client that pins the server's certificate authority, or the one that is given."""
     server = stage.world.server
     peer = await connect_peer(
         stage.world.network.transport(),
         server.management_address,
-        ClientOptions(ca_pem=server.data_dir.ca_certificate.read_bytes()),
+        ClientOptions(ca_pem=ca_pem or server.data_dir.ca_certificate.read_bytes()),
         m.Hello(m.PROTOCOL_VERSIONS, "test", stage.tokens[who]),
         Quiet(),
         timeout_s=5.0,
@@ -125,14 +132,27 @@ async def peer_of(stage: Stage, who: str) -> AsyncIterator[Peer]:
         peer.close()
 
 
-async def ask(stage: Stage, who: str, request: m.Message) -> m.Message:
-    async with peer_of(stage, who) as peer:
+async def ask(stage: Stage, who: str, request: m.Message, *, ca_pem: bytes | None = None) -> m.Message:
+    async with peer_of(stage, who, ca_pem=ca_pem) as peer:
         return await peer.call(request, timeout_s=5.0)
 
 
 @pytest.fixture
 async def stage(tmp_path):
-    async with memory_server(tmp_path / "data", drain_s=0) as world, world.client() as admin:
+    async with staged(tmp_path / "data", network=None) as stage:
+        yield stage
+
+
+@pytest.fixture(params=["qh3", pytest.param("aioquic", marks=pytest.mark.slow)])
+async def quic_stage(request, tmp_path):
+    """The same over real QUIC."""
+    async with staged(tmp_path / "data", network=QuicNetwork(request.param)) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def staged(data_dir: Path, *, network: QuicNetwork | None) -> AsyncIterator[Stage]:
+    async with memory_server(data_dir, network=network, drain_s=0) as world, world.client() as admin:
         tokens = {name: (await admin.create_token(tenant_id=name)).token for name in ("acme", "globex")}
         revoked = await admin.create_token(tenant_id="acme")
         await admin.revoke_token(revoked.token_id)
@@ -177,10 +197,38 @@ async def test_without_a_token_only_the_health_is_answered(stage, row):
         await ask(stage, "nobody", request)
 
 
-@pytest.mark.parametrize("who", ["wrong", "revoked"])
-async def test_a_token_that_is_none_opens_nothing_not_even_the_health(stage, who):
+@ROWS
+async def test_a_token_that_is_none_opens_nothing_not_even_the_health(stage, row):
+    for who in ("wrong", "revoked"):
+        with pytest.raises(BadCredential):
+            await ask(stage, who, row.ask(stage))
+
+
+@ROWS
+async def test_over_quic_everybody_who_may_not_ask_is_refused(quic_stage, row):
+    request = row.ask(quic_stage)
+    before = await quic_stage.world.instance("i-1", "acme")
+    for who in ("wrong", "revoked", *(() if row.stranger == "anybody" else ("nobody",))):
+        with pytest.raises(BadCredential):
+            await ask(quic_stage, who, request)
+    refusal = {"unknown": NotFound, "admin": PermissionDenied}.get(row.stranger)
+    if refusal is not None:
+        with pytest.raises(refusal):
+            await ask(quic_stage, "globex", request)
+    assert await quic_stage.world.instance("i-1", "acme") == before
+
+
+@ROWS
+async def test_over_quic_a_server_with_another_certificate_is_asked_nothing(quic_stage, row):
+    """The client finds out before it says its token."""
     with pytest.raises(BadCredential):
-        await ask(stage, who, m.Health())
+        await ask(quic_stage, "admin", row.ask(quic_stage), ca_pem=certificates().other_ca)
+
+
+@ROWS
+async def test_over_quic_the_administrator_is_answered(quic_stage, row):
+    """Or else the refusals would prove nothing."""
+    assert await answer_or_refusal(quic_stage, "admin", row.ask(quic_stage)) in ANSWERED
 
 
 @ROWS
@@ -239,8 +287,7 @@ async def test_the_owner_and_an_administrator_are_answered(stage, row, who):
             await ask(stage, who, request)
         return
     heard = await answer_or_refusal(stage, who, request)
-    # The state may forbid it (nothing is paused, the image is in use, there is no such key): that is an answer.
-    assert heard in ("answered", "state.illegal_transition", "image.in_use", "request.not_found", "request.invalid")
+    assert heard in ANSWERED
     if heard == "request.not_found":
         assert isinstance(request, m.GetCheckpointState | m.RevokeToken)
 

@@ -60,7 +60,8 @@ class World:
     config: ServerConfig
     host: MemoryHost
     persistence: MemoryPersistence
-    network: MemoryNetwork = field(default_factory=MemoryNetwork)
+    network: Any = field(default_factory=MemoryNetwork)
+    """A ``MemoryNetwork``, unless the test is about QUIC."""
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     opened: int = 0
     closed: int = 0
@@ -110,7 +111,7 @@ class World:
 
 
 @asynccontextmanager
-async def memory_world(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
+async def memory_world(data_dir: Path, *, network: Any = None, **settings: Any) -> AsyncIterator[World]:
     """A world whose server does not run yet."""
     config = ServerConfig(
         **{"data_dir": data_dir, "quic_port": 0, "env_quic_port": 0, "admin_port": 0, "drain_s": 0.1} | settings
@@ -118,14 +119,14 @@ async def memory_world(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
     async with background_group() as group:
         worlds: list[World] = []
         host = MemoryHost(group, lambda process: worlds[0].run(process))
-        worlds.append(World(config, host, MemoryPersistence(clock=SystemClock())))
+        worlds.append(World(config, host, MemoryPersistence(clock=SystemClock()), network or MemoryNetwork()))
         yield worlds[0]
 
 
 @asynccontextmanager
-async def memory_server(data_dir: Path, **settings: Any) -> AsyncIterator[World]:
+async def memory_server(data_dir: Path, *, network: Any = None, **settings: Any) -> AsyncIterator[World]:
     """A world whose server runs."""
-    async with memory_world(data_dir, **settings) as world:
+    async with memory_world(data_dir, network=network, **settings) as world:
         await world.server.start()
         try:
             yield world
