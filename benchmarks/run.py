@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from benchmarks.machine import describe
 
-# In the order of a request's way: bytes, commits, both together; what a program pays before its first one; what people send.
+# In the order of a request's way: bytes, commits, both together; what a program pays before its first one; then what
+# people wait for.
 PARTS = ("native", "transport_floor", "group_commit", "checkpoints", "guest_start", "signals")
 
 

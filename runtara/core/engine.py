@@ -34,6 +34,7 @@ from runtara.core.state import Change
 from runtara.core.writer import Writer
 from runtara.errors import IllegalTransition, NotFound, RuntaraError, Unavailable
 from runtara.ids import InstanceNo
+from runtara.protocol.messages import SignalPending
 
 __all__ = ("Engine",)
 
@@ -163,7 +164,11 @@ class Engine:
         sent = await self.persistence.send_signal(instance.instance_no, SignalKind.CUSTOM, name=name, payload=payload)
         if sent.woke:
             self.changed(instance.instance_no, sent.status)
-        await self._route(sent)
+        session = self.sessions.find(sent.instance_no)
+        if session is None:
+            self._hint(sent)
+        else:
+            session.push(SignalPending(sent.signal_no, SignalKind.CUSTOM, name, payload))
         return sent
 
     async def _steer(self, instance: Instance, verb: str, once: Callable[[Instance], Awaitable[bool]]) -> Instance:
@@ -222,7 +227,12 @@ class Engine:
         """Bring a stored signal to its instance: by push if it is connected here, by a hint if elsewhere."""
         if self.sessions.find(sent.instance_no) is not None:
             await self.deliver(sent.instance_no)
-        elif sent.owner is not None:
+        else:
+            self._hint(sent)
+
+    def _hint(self, sent: SignalSent) -> None:
+        """Tell the server that the instance is connected to, if there is one, to deliver what waits for it."""
+        if sent.owner is not None:
             self._notifier.announce(
                 Notification(NotificationKind.SIGNAL, instance_no=sent.instance_no, server_no=sent.owner)
             )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from runtara.core.model import EventType, Signal, SignalKind, Status
+from psycopg.rows import dict_row
+
+from runtara.core.model import EventType, Signal, SignalKind, Status, TerminationReason
 from runtara.core.persistence.base import ChangeStatus, OutcomeKind, SignalSent
 from runtara.core.persistence.postgres.database import Database, Row, fetch
 from runtara.core.persistence.postgres.pool import Connection, Pool
@@ -32,10 +34,9 @@ class Signals:
     ) -> SignalSent:
         """See ``Persistence.send_signal``."""
         async with self._database.transaction() as connection:
-            instance = await _lock(connection, instance_no)
-            _check_status(instance, kind)
-            signal_no = await _store(connection, instance, kind, name=name, payload=payload)
-            status = await _wake(connection, instance) if kind is SignalKind.CUSTOM else instance["status"]
+            instance, signal_no = await _store(connection, instance_no, kind, name=name, payload=payload)
+            waits = instance["termination_reason"] == TerminationReason.WAITING_SIGNAL
+            status = await _wake(connection, instance) if waits else instance["status"]
         return SignalSent(
             signal_no=signal_no,
             instance_no=instance_no,
@@ -57,39 +58,53 @@ class Signals:
 
 
 async def _lock(connection: Connection, instance_no: InstanceNo) -> Row:
-    rows = await fetch(connection, _SQL["lock_instance"], {"instance_no": instance_no})
+    return _found(await fetch(connection, _SQL["lock_instance"], {"instance_no": instance_no}))
+
+
+def _found(rows: Sequence[Row]) -> Row:
     if not rows:
         raise NotFound("there is no such instance")
-    return rows[0] | {"instance_no": instance_no}
-
-
-def _check_status(instance: Row, kind: SignalKind) -> None:
-    status = Status(instance["status"])
-    if status.is_terminal or (kind is not SignalKind.CUSTOM and status is not Status.RUNNING):
-        raise IllegalTransition(
-            f"an instance that is {status} takes no {kind} signal",
-            hint="Read the instance again; it may have changed since you last looked.",
-            status=status.value,
-            change=kind.value,
-        )
+    return rows[0]
 
 
 async def _store(
-    connection: Connection, instance: Row, kind: SignalKind, *, name: str | None, payload: bytes | None
-) -> int:
-    """The number of the signal; of the one that waits already, where asking twice is asking once."""
+    connection: Connection, instance_no: InstanceNo, kind: SignalKind, *, name: str | None, payload: bytes | None
+) -> tuple[Row, int]:
+    """The locked instance and the number of the signal.
+
+    In one round trip: a program waits for this, and on a busy machine each trip is a turn of two processes.
+    """
     parameters = {
-        "instance_no": instance["instance_no"],
-        "epoch": instance["epoch"],
+        "instance_no": instance_no,
         "kind": kind.value,
         "name": name,
         "payload": payload,
+        "statuses": [status.value for status in Status if _takes(status, kind)],
         "event": EventType.SIGNAL_RECEIVED.value,
     }
-    rows = await fetch(connection, _SQL["find_waiting"], parameters) or await fetch(
-        connection, _SQL["store_signal"], parameters
+    async with connection.pipeline():
+        cursors = [
+            await connection.cursor(binary=True, row_factory=dict_row).execute(_SQL[statement], parameters)
+            for statement in ("lock_instance", "store_signal")
+        ]
+    locked, stored = [await cursor.fetchall() for cursor in cursors]
+    instance = _found(locked)
+    if not _takes(Status(instance["status"]), kind):
+        raise _refused(Status(instance["status"]), kind)
+    return instance, int(stored[0]["signal_no"])
+
+
+def _takes(status: Status, kind: SignalKind) -> bool:
+    return not status.is_terminal if kind is SignalKind.CUSTOM else status is Status.RUNNING
+
+
+def _refused(status: Status, kind: SignalKind) -> IllegalTransition:
+    return IllegalTransition(
+        f"an instance that is {status} takes no {kind} signal",
+        hint="Read the instance again; it may have changed since you last looked.",
+        status=status.value,
+        change=kind.value,
     )
-    return int(rows[0]["signal_no"])
 
 
 async def _wake(connection: Connection, instance: Row) -> str:
