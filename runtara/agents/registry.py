@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 ENTRY_POINT_GROUP: Final = "runtara.agents"
 
 _BUILT_IN: Final[Mapping[str, str]] = {
+    "datetime": "runtara.agents.builtin.datetime:DateTime",
     "http": "runtara.agents.builtin.http:Http",
     "transform": "runtara.agents.builtin.transform:Transform",
     "utils": "runtara.agents.builtin.utils:Utils",
