@@ -5,9 +5,12 @@ last 16 bytes prove that we made it, and the secret is derived from it with a ke
 database know. So a credential of a former process of the server, or of a peer, is as good as one of our own, and
 running instances survive a kill -9 of the server.
 
-Used up: an attempt's credentials carry growing sequence numbers, and each number is good once and only while no
-higher one was used. The memory of that is this process's; after a restart a spent one is refused because it is
-older than its validity, or, within it, because the attempt has connected with a newer one by then.
+Used up: an attempt's credentials carry growing sequence numbers, and each number is good for one registration and
+only while no higher one was spent. It is spent when the program registers, in the moment in which it is given the
+next one, and not at the handshake: a connection that is lost before leaves the program what it needs to come again,
+and a stranger who saw the label, which proves nothing, cannot use it up. The memory of that is this process's; after
+a restart a spent one is refused because it is older than its validity, or, within it, because the attempt has
+connected with a newer one by then.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import struct
 from typing import Final
 
 from runtara.clock import Clock
+from runtara.errors import BadCredential
 from runtara.ids import InstanceNo
 from runtara.protocol.launch import Psk
 from runtara.transport.base import PskIdentity
@@ -42,10 +46,10 @@ class CredentialMint:
         self._secret_key = hmac.digest(key, b"runtara instance secret", "sha256")
         self._clock = clock
         self._sequence = 0
-        self._used: dict[int, tuple[int, int]] = {}
+        self._spent: dict[int, tuple[int, int]] = {}
 
     def mint(self, instance_no: InstanceNo, epoch: int) -> Psk:
-        """A fresh credential; earlier unused ones of the attempt stay good until a later one was used."""
+        """A fresh credential; earlier unspent ones of the attempt stay good until a later one is spent."""
         now_s = self._clock.now().timestamp()
         # Never back, and after a restart beyond everything that the former process gave out.
         self._sequence = max(self._sequence + 1, int(now_s * 1000))
@@ -54,8 +58,8 @@ class CredentialMint:
         label = body + self._mac(body)
         return Psk(label=label, secret=self._secret(label), not_after_s=not_after_s)
 
-    def take(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
-        """See ``CredentialSource.take``."""
+    def find(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
+        """See ``CredentialSource.find``."""
         if len(label) != _BODY.size + _MAC_BYTES:
             return None
         body, mac = label[: _BODY.size], label[_BODY.size :]
@@ -64,20 +68,28 @@ class CredentialMint:
         version, instance_no, epoch, sequence, not_after_ms, _ = _BODY.unpack(body)
         if version != _VERSION or not_after_ms <= self._clock.now().timestamp() * 1000:
             return None
-        if self._used.get(instance_no, (-1, -1)) >= (epoch, sequence):
+        identity = PskIdentity(instance_no=instance_no, epoch=epoch, sequence=sequence)
+        if self._is_spent(identity):
             return None
-        self._used[instance_no] = (epoch, sequence)
-        psk = Psk(label=label, secret=self._secret(label), not_after_s=not_after_ms / 1000)
-        return psk, PskIdentity(instance_no=instance_no, epoch=epoch, sequence=sequence)
+        return Psk(label=label, secret=self._secret(label), not_after_s=not_after_ms / 1000), identity
+
+    def spend(self, identity: PskIdentity) -> None:
+        """Use it up, and all earlier ones of the instance. Raises ``BadCredential`` when it is spent already."""
+        if self._is_spent(identity):
+            raise BadCredential("the credential was used before")
+        self._spent[identity.instance_no] = (identity.epoch, identity.sequence)
 
     def forget(self, instance_no: InstanceNo, *, epoch: int) -> None:
         """The attempt has ended for good: no credential of it is good any more, whatever the label says.
 
         The fence of the database would refuse it too; this keeps the memory small. Safe twice.
         """
-        used = self._used.get(instance_no)
-        if used is not None and used[0] <= epoch:
-            del self._used[instance_no]
+        spent = self._spent.get(instance_no)
+        if spent is not None and spent[0] <= epoch:
+            del self._spent[instance_no]
+
+    def _is_spent(self, identity: PskIdentity) -> bool:
+        return self._spent.get(identity.instance_no, (-1, -1)) >= (identity.epoch, identity.sequence)
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._mac_key, body, "sha256")[:_MAC_BYTES]

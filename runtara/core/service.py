@@ -185,7 +185,10 @@ class InstanceConnection:
         instance = await self._engine.persistence.get_instance(InstanceNo(identity.instance_no))
         if (instance.tenant_id, instance.instance_id) != (message.tenant_id, message.instance_id):
             raise BadCredential("the credential is another instance's")
-        return _current(instance, identity.epoch)
+        _current(instance, identity.epoch)
+        if self._session is None:
+            self._engine.credentials.spend(identity)
+        return instance
 
     async def _register_self(self, message: m.Register) -> Instance:
         tenant_id, instance_id = parse_tenant_id(message.tenant_id), parse_instance_id(message.instance_id)

@@ -49,14 +49,18 @@ class PskIdentity:
     instance_no: int
     epoch: int
     sequence: int
-    """Counts the credentials of an attempt; each is used once."""
+    """Counts the credentials of an attempt; each is good for one registration."""
 
 
 class CredentialSource(Protocol):
     """Where a listener finds minted credentials."""
 
-    def take(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
-        """The credential of this label, once: the second call gives None, as does an unknown or expired label."""
+    def find(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
+        """The credential of this label; None when it is unknown, expired or spent.
+
+        It proves nothing yet, and is not used up: whoever sees a label may show it. The layer that lets the peer in
+        spends it.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

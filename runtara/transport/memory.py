@@ -332,10 +332,10 @@ def _authenticate(server: ServerOptions, client: ClientOptions, *, now_s: float)
         if not client.skip_verification:
             _verify(server.certificate_pem, client)
         return None
-    taken = server.credentials.take(client.psk.label) if server.credentials is not None else None
-    if taken is None or client.psk.not_after_s < now_s:
+    found = server.credentials.find(client.psk.label) if server.credentials is not None else None
+    if found is None or client.psk.not_after_s < now_s:
         raise BadCredential("the credential is unknown, expired or was used before")
-    psk, identity = taken
+    psk, identity = found
     if not hmac.compare_digest(psk.secret, client.psk.secret):
         raise BadCredential("the credential is wrong")
     return identity

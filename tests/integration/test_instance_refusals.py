@@ -20,7 +20,6 @@ import pytest
 from runtara.core.model import EventType
 from runtara.environment.access import new_token
 from runtara.errors import BadCredential, InvalidRequest, RuntaraError
-from runtara.ids import CheckpointKey
 from runtara.protocol import codec
 from runtara.protocol import messages as m
 from runtara.protocol.framing import cut_frames
@@ -148,7 +147,15 @@ async def launch(stage: Stage) -> None:
 
 @asynccontextmanager
 async def registered(stage: Stage, psk: Psk) -> AsyncIterator[Peer]:
-    """The program of ``i-1``, connected, with one checkpoint saved."""
+    """The program of ``i-1``, with one checkpoint saved."""
+    async with connected(stage, psk) as peer:
+        await peer.call(REGISTER, timeout_s=10)
+        await peer.call(m.SaveCheckpoint("mine", seal(b"1")), timeout_s=10)
+        yield peer
+
+
+@asynccontextmanager
+async def connected(stage: Stage, psk: Psk) -> AsyncIterator[Peer]:
     peer = await connect_peer(
         stage.world.network.transport(),
         stage.world.server.instance_address,
@@ -157,8 +164,6 @@ async def registered(stage: Stage, psk: Psk) -> AsyncIterator[Peer]:
         Answers(),
         timeout_s=10.0,
     )
-    await peer.call(REGISTER, timeout_s=10)
-    await peer.call(m.SaveCheckpoint(CheckpointKey("mine"), seal(b"1")), timeout_s=10)
     try:
         yield peer
     finally:
@@ -275,3 +280,29 @@ async def test_a_credential_that_is_spent_or_forged_opens_no_connection(stage: S
         async with undisturbed(stage):
             with pytest.raises(BadCredential):
                 await stage.tell(request_, psk=psk)
+
+
+# ---- when a credential is spent
+
+
+async def test_a_connection_that_is_lost_before_it_registered_leaves_its_credential_good(stage: Stage) -> None:
+    psk = stage.records["i-2"].psk
+    assert codes(await stage.tell(psk=psk)) == ["Welcome"]
+    # A registration that is refused leaves it good as well.
+    assert codes(await stage.tell(REGISTER, psk=psk)) == ["Welcome", BadCredential.code]
+    assert codes(await stage.tell(m.Register("i-2", "acme"), psk=psk)) == ["Welcome", "Registered"]
+    with pytest.raises(BadCredential):
+        await stage.tell(m.Register("i-2", "acme"), psk=psk)
+
+
+async def test_of_two_connections_with_one_credential_only_the_first_registers(stage: Stage) -> None:
+    psk, register = stage.records["i-2"].psk, m.Register("i-2", "acme")
+    async with connected(stage, psk) as first, connected(stage, psk) as second:
+        await first.call(register, timeout_s=10)
+        with pytest.raises(BadCredential):
+            await second.call(register, timeout_s=10)
+        with pytest.raises(InvalidRequest):
+            await second.call(m.SaveCheckpoint("stolen", seal(b"1")), timeout_s=10)
+        # The first one may register again: so it renews the credential for its next connection.
+        await first.call(register, timeout_s=10)
+        await first.call(m.SaveCheckpoint("mine", seal(b"1")), timeout_s=10)

@@ -102,9 +102,9 @@ class InstanceServer:
     def restart_credentials(self) -> None:
         self.mint = CredentialMint(b"k" * 32, clock=self.clock)
 
-    def take(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
+    def find(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
         """See ``CredentialSource``."""
-        return self.mint.take(label)
+        return self.mint.find(label)
 
     # ---- launching
 
@@ -224,6 +224,8 @@ class Session:
             raise BadCredential("the credential is another instance's")
         self._check_current("register")
         if self not in self.server.sessions:
+            if identity is not None:
+                self.server.mint.spend(identity)
             self.server.sessions.append(self)
         if identity is not None:
             self.peer.push(m.NewCredential(self.server.mint.mint(_INSTANCE_NO, self.epoch)))

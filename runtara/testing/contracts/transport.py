@@ -139,15 +139,19 @@ class Credentials:
         self._minted: dict[bytes, tuple[Psk, PskIdentity]] = {}
 
     def mint(self, instance_no: int = 7, epoch: int = 2, *, valid_s: float = 60.0) -> Psk:
-        """A credential that ``take`` knows once."""
+        """A credential that ``find`` knows until it is spent."""
         sequence = len(self._minted) + 1
         psk = Psk(secrets.token_bytes(24), secrets.token_bytes(48), time.time() + valid_s)
         self._minted[psk.label] = psk, PskIdentity(instance_no, epoch, sequence)
         return psk
 
-    def take(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
-        """See ``CredentialSource.take``."""
-        return self._minted.pop(label, None)
+    def find(self, label: bytes) -> tuple[Psk, PskIdentity] | None:
+        """See ``CredentialSource.find``."""
+        return self._minted.get(label)
+
+    def spend(self, psk: Psk) -> None:
+        """It is good no more."""
+        del self._minted[psk.label]
 
 
 class Raw:
@@ -519,12 +523,13 @@ class TransportContract:
         await server.listen(replace(server.options, requires_psk=requires_psk))
         used = server.credentials.mint()
         pair = await server.connect(options=ClientOptions(psk=used))
+        server.credentials.spend(used)
         minted = server.credentials.mint()
         bad = {
             "used before": used,
             "never made": Psk(secrets.token_bytes(24), secrets.token_bytes(48), time.time() + 60),
             "expired": server.credentials.mint(valid_s=-1.0),
-            "wrong secret": Psk(minted.label, secrets.token_bytes(48), minted.not_after_s),
+            "wrong secret": replace_secret(minted),
         }
         for what, psk in bad.items():
             with pytest.raises(BadCredential):
@@ -532,6 +537,14 @@ class TransportContract:
             assert server.accepted.empty(), what
         pair.client.close()
         await server.listener.aclose()
+
+    async def test_a_stranger_who_knows_a_label_cannot_use_it_up(self, server: Server) -> None:
+        minted = server.credentials.mint()
+        with pytest.raises(BadCredential):
+            await server.connect(options=ClientOptions(psk=replace_secret(minted)))
+        pair = await server.connect(options=ClientOptions(psk=minted))
+        assert pair.server.channel.identity is not None
+        pair.client.close()
 
     async def test_without_a_credential_a_listener_for_instances_lets_nobody_in(
         self, transport: Transport, identity: ServerIdentity
@@ -676,6 +689,11 @@ class TransportContract:
         await asyncio.wait_for(pair.server_answers.is_closed.wait(), 5)
         assert pair.client_answers.closings == pair.server_answers.closings == 1
         assert pair.client.is_closed
+
+
+def replace_secret(psk: Psk) -> Psk:
+    """Its label with a secret that does not belong to it."""
+    return Psk(psk.label, secrets.token_bytes(48), psk.not_after_s)
 
 
 async def eventually(is_true: Callable[[], bool], *, within_s: float = 10.0) -> None:

@@ -89,11 +89,11 @@ class ServerChannel(QuicChannel):
         self._shown: PskIdentity | None = None
 
     def find_ticket(self, label: bytes) -> Any:
-        """The library asks for the credential that a client shows. It is used up, whether the secret fits or not."""
-        taken = self._options.credentials.take(label) if self._options.credentials is not None else None
-        if taken is None:
+        """The library asks for the credential that a client shows, before it looks whether the secret fits."""
+        found = self._options.credentials.find(label) if self._options.credentials is not None else None
+        if found is None:
             return None
-        psk, self._shown = taken
+        psk, self._shown = found
         return self.endpoint.library.ticket(psk)
 
     def _shaken(self, *, is_resumed: bool) -> None:

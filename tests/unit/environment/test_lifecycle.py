@@ -95,7 +95,7 @@ async def test_the_program_is_told_who_it_is_and_what_is_known(world: World) -> 
     assert (first.instance_id, first.tenant_id, first.epoch, first.input) == ("i1", "tenant", 1, b"{}")
     assert (first.checkpoints, first.checkpoints_complete) == ((), True)
     assert [(it.key, it.state) for it in second.checkpoints] == [("first", b"state")]
-    identity = world.engine.credentials.take(second.psk.label)
+    identity = world.engine.credentials.find(second.psk.label)
     assert identity is not None
     assert (identity[1].instance_no, identity[1].epoch) == (instance_no, 2)
 
