@@ -16,12 +16,14 @@ from runtara.client.uploads import OnProgress, upload
 from runtara.errors import Unavailable
 from runtara.limits import PAGE_ROWS_DEFAULT, UPLOAD_CHUNK_BYTES_MAX
 from runtara.protocol import messages as m
+from runtara.transport.peer import Peer
 
 __all__ = ("ImageCalls",)
 
 # Up to here one request carries it all, which a lost connection only delays.
 _ONE_REQUEST_BYTES_MAX: Final = 4 * 1024 * 1024
 _UPLOAD_TRIES: Final = 5
+_UPLOAD_DELAY_S: Final = 0.2
 
 
 class ImageCalls(Calls):
@@ -80,7 +82,7 @@ class ImageCalls(Calls):
         begin = m.BeginImage(
             self._tenant(tenant_id), name, size_bytes, digest, description=description, metadata=dict(metadata or {})
         )
-        return await self._upload(begin, chunks, on_progress)
+        return await self._upload((await self._connections.get()).peer, begin, chunks, on_progress)
 
     async def get_image(self, image: str, *, tenant_id: str | None = None) -> Image:
         """An image by id, or by name. Raises ``NotFound``."""
@@ -104,22 +106,30 @@ class ImageCalls(Calls):
     async def _upload_again_and_again(
         self, begin: m.BeginImage, artifact: bytes | Path, on_progress: OnProgress | None
     ) -> Image:
-        """Bytes that can be read again are sent again when the connection was lost."""
+        """Bytes that can be read again are sent again when the connection was lost; the same image twice is one."""
         for tries_left in reversed(range(_UPLOAD_TRIES)):
+            peer: Peer | None = None
             try:
-                return await self._upload(begin, _chunks(artifact), on_progress)
+                peer = (await self._connections.get()).peer
+                return await self._upload(peer, begin, _chunks(artifact), on_progress)
             except Unavailable as error:
-                # The same image twice is one image, so an unknown outcome is no reason to stop.
-                if not tries_left:
+                is_lost = peer is None or peer.is_closed
+                if not tries_left or not (is_lost or self._is_soon_over(error)):
                     raise
-                await self._clock.sleep(max(0.2, (error.retry_after_ms or 0) / 1000))
+                await self._clock.sleep(max(_UPLOAD_DELAY_S, (error.retry_after_ms or 0) / 1000))
         raise AssertionError("the last try returns or raises")
 
-    async def _upload(self, begin: m.BeginImage, chunks: AsyncIterator[bytes], on_progress: OnProgress | None) -> Image:
-        connection = await self._connections.get()
-        registered = await upload(
-            connection.peer, begin, chunks, timeout_s=self.request_timeout_s, on_progress=on_progress
-        )
+    def _is_soon_over(self, error: Unavailable) -> bool:
+        """Whether the server says when to come back, and that is no longer than a request may take.
+
+        A full disk is not: it will be as full when all the bytes have arrived again.
+        """
+        return error.retry_after_ms is not None and error.retry_after_ms <= self.request_timeout_s * 1000
+
+    async def _upload(
+        self, peer: Peer, begin: m.BeginImage, chunks: AsyncIterator[bytes], on_progress: OnProgress | None
+    ) -> Image:
+        registered = await upload(peer, begin, chunks, timeout_s=self.request_timeout_s, on_progress=on_progress)
         return Image.from_view(registered.image)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from contextlib import aclosing
+import resource
+from contextlib import aclosing, contextmanager
 from functools import partial
 
 import anyio
@@ -22,6 +23,7 @@ from runtara.environment.service import ManagementConnection, Verb
 from runtara.errors import (
     AlreadyExists,
     BadCredential,
+    DiskFull,
     IllegalTransition,
     ImageDigestMismatch,
     ImageInUse,
@@ -40,6 +42,7 @@ from runtara.limits import (
     MANAGEMENT_REQUESTS_PER_CONNECTION_MAX,
     PAGE_ROWS_MAX,
     PREFETCH_BYTES_MAX,
+    SCRIPT_BYTES_MAX,
     SIGNAL_PAYLOAD_BYTES_MAX,
     STOP_GRACE_S_MAX,
     UPLOADS_PER_CONNECTION_MAX,
@@ -307,6 +310,33 @@ async def test_bytes_that_are_not_those_that_were_announced_are_refused_and_forg
     with pytest.raises(NotFound):
         await client.get_image("new")
     assert list(world.server.data_dir.uploads.iterdir()) == []
+
+
+@contextmanager
+def files_of_at_most(size_bytes):
+    """The kernel refuses to let a file of this process grow further, as if the disk were full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size_bytes", [3_000_000, 8_000_000], ids=["in one request", "in pieces"])
+async def test_a_full_disk_is_said_at_once_and_nothing_is_left(world, client, size_bytes):
+    artifact, progress = ARTIFACT.ljust(size_bytes, b"#"), []
+    with files_of_at_most(2_000_000), pytest.raises(DiskFull) as caught:
+        await client.register_image(artifact, name="new", on_progress=progress.append)
+    assert caught.value.hint == "Free space under DATA_DIR, then try again."
+    # It is not sent again: a disk that is full now will be full when the bytes have come again.
+    assert progress == sorted(progress)
+    assert sum(progress[-1:]) <= 2_000_000
+    with pytest.raises(NotFound):
+        await client.get_image("new")
+    assert list(world.server.data_dir.uploads.iterdir()) == []
+    if size_bytes <= SCRIPT_BYTES_MAX:
+        assert (await client.register_image(artifact, name="new")).size_bytes == size_bytes
 
 
 async def test_an_upload_ends_with_its_connection(world, client):

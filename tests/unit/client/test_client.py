@@ -12,7 +12,9 @@ from runtara.client import Client, InstanceCancelled, InstanceFailed, ResultTime
 from runtara.config import ConfigInvalid
 from runtara.errors import (
     BadCredential,
+    DiskFull,
     ImageDigestMismatch,
+    InternalError,
     NotFound,
     OutcomeUnknown,
     Overloaded,
@@ -490,3 +492,22 @@ async def test_a_refused_chunk_ends_the_upload_with_its_reason(server):
         with pytest.raises(ImageDigestMismatch):
             await client.register_image(b"x" * 50_000_000, name="orders")
     assert len(server.of(m.UploadChunk)) < 20
+
+
+@pytest.mark.parametrize(
+    ("error", "sent"),
+    [
+        (DiskFull("no room", retry_after_ms=60_000), 1),
+        (Unavailable("the database is away"), 1),
+        (InternalError("a bug"), 1),
+        (Overloaded("too many uploads", retry_after_ms=10), 5),
+    ],
+    ids=["a full disk", "no time", "a bug", "a short time"],
+)
+async def test_an_answer_is_final_unless_it_says_to_come_back_soon(server, error, sent):
+    taking(server)
+    server.on(m.UploadChunk, error)
+    async with client_of(server) as client:
+        with pytest.raises(type(error)):
+            await client.register_image(b"x" * 5_000_000, name="orders")
+    assert len(server.of(m.BeginImage)) == sent
