@@ -24,6 +24,7 @@ ENTRY_POINT_GROUP: Final = "runtara.agents"
 _BUILT_IN: Final[Mapping[str, str]] = {
     "datetime": "runtara.agents.builtin.datetime:DateTime",
     "http": "runtara.agents.builtin.http:Http",
+    "json": "runtara.agents.builtin.json:Json",
     "transform": "runtara.agents.builtin.transform:Transform",
     "utils": "runtara.agents.builtin.utils:Utils",
 }

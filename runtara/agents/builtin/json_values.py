@@ -1,4 +1,4 @@
-"""How JSON values are compared and written: one equality, one order, one notion of empty for all agents."""
+"""How JSON is read, written and compared: one equality, one order, one notion of empty for all agents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import msgspec
 
 from runtara.agents.errors import AgentError
 
-__all__ = ("encode_json", "identity", "is_blank", "is_empty_text", "is_null", "is_zero", "sort_key", "text_of")
+__all__ = (
+    "decode_json",
+    "encode_json",
+    "identity",
+    "is_blank",
+    "is_empty_text",
+    "is_null",
+    "is_zero",
+    "sort_key",
+    "text_of",
+)
 
 _WHOLE_FLOAT_MAX: Final = 2.0**53
 """Above it neighbouring whole numbers are the same float, so its digits would pretend to be exact."""
@@ -88,6 +98,20 @@ def text_of(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < _WHOLE_FLOAT_MAX:
         return str(int(value))
     return encode_json(value, sort_keys=True).decode()
+
+
+def decode_json(text: str, *, code: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        AgentError: it is not JSON, or nested too deep; of that code.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError as error:
+        raise AgentError(code, "the text is nested too deep") from error
+    except ValueError as error:
+        raise AgentError(code, f"the text is not JSON: {error}") from error
 
 
 def encode_json(value: Any, *, code: str = "TRANSFORM_JSON_SERIALIZE_ERROR", sort_keys: bool = False) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from runtara.agents.builtin.json_values import (
+    decode_json,
     encode_json,
     identity,
     is_blank,
@@ -162,14 +163,7 @@ class Transform:
         self, value: Annotated[str | None, Meta(description="JSON.", examples=['{"a": 1}'])] = None
     ) -> Any:
         """The value of a JSON text; null for null and the empty text. Fails with ``TRANSFORM_JSON_PARSE_ERROR``."""
-        if not value:
-            return None
-        try:
-            return msgspec.json.decode(value)
-        except RecursionError as error:
-            raise AgentError("TRANSFORM_JSON_PARSE_ERROR", "the text is nested too deep") from error
-        except ValueError as error:
-            raise AgentError("TRANSFORM_JSON_PARSE_ERROR", f"the text is not JSON: {error}") from error
+        return decode_json(value, code="TRANSFORM_JSON_PARSE_ERROR") if value else None
 
     @capability(side_effects=False)
     def to_json_string(self, value: Annotated[Any, Meta(description="Any value.")]) -> JsonText:
