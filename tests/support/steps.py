@@ -43,6 +43,11 @@ class World:
         """The idempotency keys that came with the requests to a path."""
         return {request.idempotency_key for request in self.requests if request.path == path}
 
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The paths whose requests wait now."""
+        return tuple(self._held)
+
     def hold(self, path: str) -> None:
         """From now on requests to the path wait."""
         self._held[path] = asyncio.Event()
