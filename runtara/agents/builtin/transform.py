@@ -199,8 +199,8 @@ class Transform:
     def coalesce(
         self,
         values: Annotated[list[Any], Meta(description="The candidates.")],
-        treat_empty_string_as_null: bool = False,
-        treat_zero_as_null: bool = False,
+        treat_empty_string_as_null: Annotated[bool, Meta(description="Pass over empty texts too.")] = False,
+        treat_zero_as_null: Annotated[bool, Meta(description="Pass over 0 too.")] = False,
     ) -> Any:
         """The first that is not null; null when there is none."""
         tests = [is_null]
@@ -236,10 +236,11 @@ class Transform:
     @capability(side_effects=False)
     def filter(
         self,
+        *,
+        value: Annotated[list[Any] | None, Meta(description="The array to filter; null is an empty one.")] = None,
         property_path: Path,
         match_values: Annotated[Any, Meta(description="A value, or an array of which one has to match.")],
-        match_condition: MatchCondition,
-        value: Annotated[list[Any] | None, Meta(description="The array to filter.")] = None,
+        match_condition: Annotated[MatchCondition, Meta(description="How the property has to match.")],
     ) -> Kept:
         """The items whose property matches any of the values; of a property that is an array, any element.
 

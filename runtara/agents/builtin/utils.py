@@ -32,17 +32,21 @@ class Utils:
         return context.random.random()
 
     @capability(side_effects=False, idempotent=False)
-    def random_array(self, size: Annotated[int, Meta(ge=0, le=100_000)], context: CallContext) -> list[int]:
+    def random_array(
+        self,
+        size: Annotated[int, Meta(description="How many, and the largest.", ge=0, le=100_000)],
+        context: CallContext,
+    ) -> list[int]:
         """As many random whole numbers as asked for, each from 0 to that size."""
         return [context.random.randint(0, size) for _ in range(size)]
 
     @capability(side_effects=False)
-    def return_input_string(self, value: str) -> str:
+    def return_input_string(self, value: Annotated[str, Meta(description="Any text.")]) -> str:
         """The text itself."""
         return value
 
     @capability(side_effects=False)
-    def return_input(self, value: Any) -> Any:
+    def return_input(self, value: Annotated[Any, Meta(description="Any value.")]) -> Any:
         """The value itself."""
         return value
 
@@ -51,7 +55,9 @@ class Utils:
         """Null."""
 
     @capability(side_effects=False)
-    async def delay_in_ms(self, delay_value: Annotated[int, Meta(ge=0)], context: CallContext) -> int:
+    async def delay_in_ms(
+        self, delay_value: Annotated[int, Meta(description="Milliseconds.", ge=0)], context: CallContext
+    ) -> int:
         """Wait inside the program, and return the time waited in milliseconds. A crash begins the wait again."""
         await context.clock.sleep(delay_value / 1000)
         return delay_value

@@ -1,4 +1,4 @@
-"""Any JSON into every capability of an agent: what comes out is JSON or an ``AgentError``."""
+"""What holds for every capability of an agent: it explains itself, and any JSON gives JSON or an ``AgentError``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtara.agents import AgentError, registry
 from runtara.dsl.catalog import CapabilityField
 from tests.unit.agents.test_capability import new_context
 
-__all__ = ("any_json", "fuzz", "ids_of", "paths", "texts")
+__all__ = ("any_json", "assert_explained", "fuzz", "ids_of", "paths", "texts")
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 numbers = st.integers(-(10**40), 10**40) | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-3, 3)
@@ -33,6 +33,14 @@ def ids_of(agent_id: str) -> list[str]:
     agent = registry().find(agent_id)
     assert agent is not None
     return [capability.id for capability in agent.info.capabilities]
+
+
+def assert_explained(name: str) -> None:
+    """The capability and each of its inputs have a description, which a form can show."""
+    found = registry().find_capability(*name.split("/"))
+    assert found is not None
+    assert found.info.description
+    assert [field.name for field in found.info.inputs if not field.description] == []
 
 
 def fuzz(name: str, fields: Mapping[str, SearchStrategy[Any]] | None = None) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtara.agents import AgentError
 from runtara.limits import CHECKPOINT_BYTES_MAX
-from tests.unit.agents.fuzzing import any_json, fuzz, ids_of, paths, texts
+from tests.unit.agents.fuzzing import any_json, assert_explained, fuzz, ids_of, paths, texts
 from tests.unit.agents.test_builtin import call
 
 
@@ -206,3 +206,8 @@ def test_any_json_gives_json_or_is_refused(capability_id: str) -> None:
     json_texts = any_json.map(lambda value: msgspec.json.encode(value).decode()) | texts
     pointers = st.sampled_from(["", "/a", "/a/0", "/0/b", "/~0/~1", "~"]) | paths | texts
     fuzz(f"json/{capability_id}", {"text": json_texts, "pointer": pointers, "indent": st.integers(-1, 11)})
+
+
+@pytest.mark.parametrize("capability_id", ids_of("json"))
+def test_a_capability_and_its_inputs_explain_themselves(capability_id: str) -> None:
+    assert_explained(f"json/{capability_id}")

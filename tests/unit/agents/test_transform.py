@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from runtara.agents import AgentError
-from tests.unit.agents.fuzzing import any_json, fuzz, ids_of, texts
+from tests.unit.agents.fuzzing import any_json, assert_explained, fuzz, ids_of, texts
 from tests.unit.agents.test_builtin import call
 
 DEEP: list[Any] = []
@@ -417,3 +417,8 @@ async def test_ensure_array(value: Any, items: list[Any], was_array: bool) -> No
 def test_any_json_is_transformed_or_refused(capability_id: str) -> None:
     json_texts = any_json.map(lambda value: msgspec.json.encode(value).decode()) | texts
     fuzz(f"transform/{capability_id}", {"value": json_texts} if capability_id == "from-json-string" else {})
+
+
+@pytest.mark.parametrize("capability_id", ids_of("transform"))
+def test_a_capability_and_its_inputs_explain_themselves(capability_id: str) -> None:
+    assert_explained(f"transform/{capability_id}")

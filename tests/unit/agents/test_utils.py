@@ -11,7 +11,7 @@ from runtara.agents import AgentError
 from runtara.agents.builtin.countries import NAME_CHARACTERS_MAX, find_country
 from runtara.agents.builtin.country_names import COUNTRIES
 from runtara.agents.builtin.expressions import BRACKETS_NESTED_MAX, EXPRESSION_CHARACTERS_MAX
-from tests.unit.agents.fuzzing import fuzz, ids_of, texts
+from tests.unit.agents.fuzzing import assert_explained, fuzz, ids_of, texts
 from tests.unit.agents.test_builtin import call
 
 
@@ -280,3 +280,8 @@ def test_any_json_gives_json_or_is_refused(capability_id: str) -> None:
     variables = st.fixed_dictionaries({}, optional={"ab": numbers, "x": numbers, "e": numbers})
     fields = {"expression": EXPRESSIONS | st.just("ab+x"), "variables": variables, "iso_date": DATES | texts}
     fuzz(f"utils/{capability_id}", {"country_name": NAMES, **fields})
+
+
+@pytest.mark.parametrize("capability_id", ids_of("utils"))
+def test_a_capability_and_its_inputs_explain_themselves(capability_id: str) -> None:
+    assert_explained(f"utils/{capability_id}")
