@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
@@ -25,10 +24,11 @@ from runtara.protocol import messages as m
 from runtara.protocol.framing import cut_frames
 from runtara.protocol.launch import LaunchRecord, Psk
 from runtara.sdk.checkpoints import seal
-from runtara.testing.contracts.transport import Answers, Raw
+from runtara.testing.contracts.transport import Raw
 from runtara.transport.base import ClientOptions
-from runtara.transport.peer import Peer, connect_peer
-from tests.support.management import Program, World, memory_server
+from runtara.transport.peer import Peer
+from tests.support.launched import connected, launch
+from tests.support.management import World, memory_server
 from tests.support.quic_network import QuicNetwork
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -118,57 +118,27 @@ async def answers_of(raw: Raw, count: int) -> list[Any]:
 async def stage(request: pytest.FixtureRequest, tmp_path: Any) -> AsyncIterator[Stage]:
     async with memory_server(tmp_path / "data", network=QuicNetwork(request.param), drain_s=0) as world:
         stage = Stage(world)
-        await launch(stage)
+        await prepare(stage)
         async with registered(stage, stage.records["i-1"].psk) as stage.victim:
             yield stage
 
 
-async def launch(stage: Stage) -> None:
-    launched = {name: asyncio.Event() for name in ("i-1", "i-2")}
-
-    async def keeps_its_record(program: Program) -> int:
-        record = program.process.request.record
-        stage.records[record.instance_id] = record
-        launched[record.instance_id].set()
-        await anyio.sleep_forever()
-        return 0
-
+async def prepare(stage: Stage) -> None:
     async with stage.world.client() as admin:
         for name in ("acme", "globex"):
             stage.tokens[name] = (await admin.create_token(tenant_id=name)).token
     async with stage.world.client(stage.tokens["acme"]) as client:
-        await client.register_image(b"print('orders')\n", name="orders")
-        for name in launched:
-            stage.world.behaviours[name] = keeps_its_record
-            await client.start_instance("orders", instance_id=name, input={"secret": 1})
-            await launched[name].wait()
+        stage.records = await launch(stage.world, client, "i-1", "i-2")
         await client.send_custom_signal("i-1", "go", 1)
 
 
 @asynccontextmanager
 async def registered(stage: Stage, psk: Psk) -> AsyncIterator[Peer]:
     """The program of ``i-1``, with one checkpoint saved."""
-    async with connected(stage, psk) as peer:
+    async with connected(stage.world, psk) as peer:
         await peer.call(REGISTER, timeout_s=10)
         await peer.call(m.SaveCheckpoint("mine", seal(b"1")), timeout_s=10)
         yield peer
-
-
-@asynccontextmanager
-async def connected(stage: Stage, psk: Psk) -> AsyncIterator[Peer]:
-    peer = await connect_peer(
-        stage.world.network.transport(),
-        stage.world.server.instance_address,
-        ClientOptions(psk=psk),
-        m.Hello(m.PROTOCOL_VERSIONS, "the program itself"),
-        Answers(),
-        timeout_s=10.0,
-    )
-    try:
-        yield peer
-    finally:
-        peer.close()
-        await peer.wait_closed()
 
 
 @asynccontextmanager
@@ -297,7 +267,7 @@ async def test_a_connection_that_is_lost_before_it_registered_leaves_its_credent
 
 async def test_of_two_connections_with_one_credential_only_the_first_registers(stage: Stage) -> None:
     psk, register = stage.records["i-2"].psk, m.Register("i-2", "acme")
-    async with connected(stage, psk) as first, connected(stage, psk) as second:
+    async with connected(stage.world, psk) as first, connected(stage.world, psk) as second:
         await first.call(register, timeout_s=10)
         with pytest.raises(BadCredential):
             await second.call(register, timeout_s=10)

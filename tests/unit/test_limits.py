@@ -1,4 +1,7 @@
-"""Limits whose tests have no better home: at the limit it passes, one past it is refused."""
+"""For each limit the tests that go one past it; and those tests that have no better home.
+
+``ONE_PAST`` is checked by ``tests/architecture/test_limits.py``: a limit without a test fails there.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,13 @@ from runtara.core.model import EventType, ResourceUsage
 from runtara.core.persistence.base import AppendEvent, Outcome, OutcomeKind
 from runtara.core.persistence.memory import MemoryPersistence
 from runtara.core.persistence.postgres import Pool
+from runtara.core.persistence.postgres.errors import translated
 from runtara.core.state import Change
 from runtara.core.writer import Writer
 from runtara.dsl import validate
 from runtara.environment.exits import judge_crash
 from runtara.environment.runner.base import Exit, ExitKind
-from runtara.errors import Overloaded, RuntaraError
+from runtara.errors import Overloaded, RuntaraError, Unavailable
 from runtara.ids import InstanceNo
 from runtara.limits import (
     ATTEMPTS_WITHOUT_PROGRESS_MAX,
@@ -37,6 +41,106 @@ from runtara.limits import (
 from runtara.protocol.connection import Connection, RequestReceived, RequestRefused, Role
 from runtara.protocol.messages import Hello, SaveCheckpoint, Welcome
 from runtara.testing.clock import ManualClock
+
+_DURABLE = "runtara/testing/contracts/durable.py"
+_TRANSPORT = "runtara/testing/contracts/transport.py"
+_CLIENT = "tests/unit/client/test_client.py"
+_MANAGEMENT = "tests/integration/test_management.py"
+_INSTANCES = "tests/integration/test_instance_limits.py"
+_IMAGES = "tests/unit/environment/test_images.py"
+_CHECKS = "tests/unit/environment/test_checks.py"
+_WRITER = "tests/unit/core/test_writer.py"
+_HERE = "tests/unit/test_limits.py"
+
+ONE_PAST: dict[str, tuple[str, ...]] = {
+    "ATTEMPTS_WITHOUT_PROGRESS_MAX": (f"{_HERE}::test_crashes_in_a_row_are_tried_again_up_to_the_limit",),
+    "BRANCHES_NESTED_MAX": (f"{_HERE}::test_branches_one_level_too_deep_are_refused",),
+    "CHECKPOINT_BYTES_MAX": (
+        f"{_DURABLE}::test_a_state_over_the_limit_is_refused_and_nothing_stored",
+        f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",
+        "tests/unit/native/test_api.py::test_a_state_of_the_largest_size_is_sealed_and_one_byte_more_is_refused",
+    ),
+    "CHECKPOINT_KEY_BYTES_MAX": (
+        f"{_DURABLE}::test_a_bad_key_is_refused",
+        f"{_INSTANCES}::test_one_character_too_many_is_no_key_and_no_name",
+    ),
+    "CURSOR_CHARACTERS_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
+    "DATABASE_STATEMENT_S_MAX": (f"{_HERE}::test_a_statement_that_takes_longer_than_allowed_is_ended",),
+    "ERROR_BYTES_MAX": (
+        f"{_DURABLE}::test_an_output_over_the_limit_is_refused_and_the_attempt_goes_on",
+        f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",
+    ),
+    "EVENT_PAYLOAD_BYTES_MAX": (
+        f"{_DURABLE}::test_an_event_payload_over_the_limit_is_refused",
+        f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",
+    ),
+    "EXECUTION_TIMEOUT_S_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
+    "FRAME_BYTES_MAX": (
+        f"{_TRANSPORT}::test_a_message_over_the_frame_limit_does_not_leave",
+        f"{_TRANSPORT}::test_an_answer_over_the_frame_limit_becomes_an_error",
+        f"{_TRANSPORT}::test_a_malformed_frame_ends_the_connection",
+    ),
+    "GREETING_BYTES_MAX": (f"{_TRANSPORT}::test_a_hello_over_the_greeting_limit_ends_the_connection",),
+    "GUEST_QUEUE_BYTES_MAX": ("tests/unit/sdk/test_outbox.py::test_the_queue_has_an_end",),
+    "IMAGE_BYTES_MAX": (f"{_IMAGES}::test_one_byte_past_the_limit_is_refused_before_it_is_sent",),
+    "IMAGE_METADATA_BYTES_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
+    "INPUT_BYTES_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
+    "LOG_BYTES_MAX": (
+        f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",
+        "tests/unit/environment/test_logs.py::test_one_answer_is_bounded",
+    ),
+    "MANAGEMENT_REQUESTS_MAX": (f"{_MANAGEMENT}::test_too_many_requests_of_all_connections_are_told_to_come_back",),
+    "MANAGEMENT_REQUESTS_PER_CONNECTION_MAX": (
+        f"{_MANAGEMENT}::test_too_many_requests_of_one_connection_are_told_to_come_back",
+        f"{_CLIENT}::test_more_requests_than_the_server_takes_at_once_wait_for_their_turn",
+    ),
+    "MANIFEST_BYTES_MAX": (f"{_HERE}::test_a_manifest_one_byte_too_long_is_refused",),
+    "NAME_CHARACTERS_MAX": (
+        f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",
+        f"{_INSTANCES}::test_one_character_too_many_is_no_key_and_no_name",
+    ),
+    "OUTPUT_BYTES_MAX": (
+        f"{_DURABLE}::test_an_output_over_the_limit_is_refused_and_the_attempt_goes_on",
+        f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",
+    ),
+    "PAGE_ROWS_DEFAULT": (f"{_CLIENT}::test_one_row_more_than_a_page_has_is_on_the_next_one",),
+    "PAGE_ROWS_MAX": (
+        f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",
+        f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",
+    ),
+    "PENDING_INSTANCES_MAX": (
+        f"{_HERE}::test_limits_of_a_server_are_its_defaults",
+        # With a smaller number: so many instances take too long to make.
+        "runtara/testing/contracts/persistence/instances.py::test_a_tenants_queue_has_an_end",
+    ),
+    "PREFETCH_BYTES_MAX": (
+        f"{_INSTANCES}::test_a_page_of_checkpoints_is_bounded_whatever_is_asked_for",
+        f"{_MANAGEMENT}::test_events_are_read_in_order_however_large_they_are",
+    ),
+    "REQUESTS_IN_FLIGHT_MAX": (
+        f"{_TRANSPORT}::test_one_request_too_many_is_refused_where_it_is_asked",
+        f"{_TRANSPORT}::test_one_request_too_many_is_refused_where_it_arrives",
+    ),
+    "REQUEST_BYTES_IN_FLIGHT_MAX": (f"{_HERE}::test_one_request_more_than_may_be_in_flight_by_bytes_is_refused",),
+    "RETRY_DELAY_MS_MAX": ("tests/unit/stdlib/test_retry_policy.py::test_the_delay_has_a_cap",),
+    "SCENARIO_BYTES_MAX": ("tests/unit/dsl/test_diagnostics_table.py::test_what_is_no_document_gets_one_diagnostic",),
+    "SCENARIO_NESTING_MAX": (f"{_HERE}::test_a_document_one_level_too_deep_is_refused",),
+    "SCENARIO_STEPS_MAX": ("tests/unit/dsl/test_diagnostics_table.py::test_one_step_more_than_allowed",),
+    "SCRIPT_BYTES_MAX": ("tests/unit/environment/test_artifacts.py::test_what_python_cannot_run_is_refused",),
+    "SIGNAL_PAYLOAD_BYTES_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
+    "START_ENV_BYTES_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
+    "STOP_GRACE_S_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
+    "TEXT_CHARACTERS_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
+    "UNSENT_BYTES_MAX": ("tests/unit/transport/test_peer.py::test_a_peer_that_does_not_read_is_given_up",),
+    "UPLOADS_MAX": (f"{_IMAGES}::test_one_upload_too_many_has_to_come_back",),
+    "UPLOADS_PER_CONNECTION_MAX": (f"{_MANAGEMENT}::test_too_many_uploads_of_one_connection_are_refused",),
+    "UPLOAD_CHUNK_BYTES_MAX": ("tests/unit/environment/test_uploads.py::test_a_wrong_chunk_ends_the_upload",),
+    "WATCHES_PER_CONNECTION_MAX": (f"{_MANAGEMENT}::test_too_many_watches_of_one_connection_are_refused",),
+    "WRITER_BATCH_BYTES_MAX": (f"{_WRITER}::test_bytes_count_too",),
+    "WRITER_BATCH_MAX": (f"{_HERE}::test_one_write_more_than_a_batch_holds_goes_with_the_next",),
+    "WRITER_QUEUE_BYTES_MAX": (f"{_WRITER}::test_bytes_count_too",),
+    "WRITER_QUEUE_MAX": (f"{_HERE}::test_one_write_more_than_the_queue_holds_is_refused_with_a_time_to_come_back",),
+}
 
 EVENT = AppendEvent(InstanceNo(1), 1, EventType.CUSTOM, "event", None)
 
@@ -99,10 +203,12 @@ def test_limits_of_a_server_are_its_defaults() -> None:
     assert MemoryPersistence(clock=ManualClock())._pending_max == PENDING_INSTANCES_MAX
 
 
-async def test_every_statement_has_a_deadline(pool: Pool) -> None:
+@pytest.mark.slow
+async def test_a_statement_that_takes_longer_than_allowed_is_ended(pool: Pool) -> None:
     async with pool.connection() as connection:
-        answer = await connection.execute("select extract(epoch from current_setting('statement_timeout')::interval)")
-        assert await answer.fetchone() == (DATABASE_STATEMENT_S_MAX,)
+        with pytest.raises(Unavailable, match="statement timeout"), translated():
+            await connection.execute("select pg_sleep(%s)", (DATABASE_STATEMENT_S_MAX + 1,))
+        assert (await (await connection.execute("select 1")).fetchone()) == (1,)
 
 
 @pytest.mark.parametrize(("levels", "codes"), [(SCENARIO_NESTING_MAX, []), (SCENARIO_NESTING_MAX + 1, ["E092"])])

@@ -359,11 +359,19 @@ async def test_pages_are_read_as_they_are_needed(server):
     assert all(request.statuses == ("running",) and request.limit == 2 for request in server.of(m.ListInstances))
 
 
-async def test_a_page_has_the_documented_size_unless_told_otherwise(server):
-    server.on(m.ListInstances, m.InstancePage((), None))
+async def test_one_row_more_than_a_page_has_is_on_the_next_one(server):
+    def page(request):
+        first = int(request.cursor or 0)
+        last = min(first + request.limit, PAGE_ROWS_DEFAULT + 1)
+        rows = tuple(msgspec.structs.replace(VIEW, instance_id=str(number)) for number in range(first, last))
+        return m.InstancePage(rows, None if last > PAGE_ROWS_DEFAULT else str(last))
+
+    server.on(m.ListInstances, page)
     async with client_of(server) as client:
-        assert [row async for row in client.list_instances()] == []
-    assert server.of(m.ListInstances)[0].limit == PAGE_ROWS_DEFAULT == m.ListInstances().limit
+        rows = [row.instance_id async for row in client.list_instances()]
+    assert rows == [str(number) for number in range(PAGE_ROWS_DEFAULT + 1)]
+    assert [request.limit for request in server.of(m.ListInstances)] == [PAGE_ROWS_DEFAULT] * 2
+    assert m.ListInstances().limit == PAGE_ROWS_DEFAULT
 
 
 def event(number, subtype=None):
