@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 ENTRY_POINT_GROUP: Final = "runtara.agents"
 
 _BUILT_IN: Final[Mapping[str, str]] = {
+    "csv": "runtara.agents.builtin.csv:Csv",
     "datetime": "runtara.agents.builtin.datetime:DateTime",
     "http": "runtara.agents.builtin.http:Http",
     "json": "runtara.agents.builtin.json:Json",
