@@ -13,7 +13,7 @@ from benchmarks.machine import describe
 
 # In the order of a request's way: bytes, commits, both together; what a program pays before its first one; then what
 # people wait for.
-PARTS = ("native", "transport_floor", "group_commit", "checkpoints", "guest_start", "launch", "signals")
+PARTS = ("native", "transport_floor", "group_commit", "checkpoints", "guest_start", "launch", "signals", "wake")
 
 
 def main(parts: Sequence[str]) -> int:
