@@ -20,9 +20,9 @@ test: setup ## Run the fast tests (SEED=n repeats the random order and examples 
 	$(PYTEST) -n 2 -m "not slow and not bench"
 
 test-slow: setup ## Run the tests that take seconds each: processes, crashes, sanitizers
-	$(PYTEST) -m "slow and not bench"
+	$(PYTEST) -m "slow and not bench and not soak"
 
-test-all: setup ## Run all tests
+test-all: setup ## Run all tests, those that take minutes too
 	$(PYTEST) -m "not bench"
 
 check: setup ## Check format, lint, types, layers, sizes and generated files
