@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from runtara.errors import FrameMalformed, RuntaraError, WireError
+from runtara.errors import FrameMalformed, InvalidRequest, RuntaraError, WireError
 from runtara.protocol.framing import HEADER_BYTES, frame_too_long
 from runtara.protocol.messages import AnyMessage, Message
 
@@ -46,8 +46,17 @@ _decode_raw = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw]).decode
 
 
 def encode(kind: int, number: int, message: Message, *, frame_bytes_max: int) -> bytes:
-    """The message as a frame. Raises ``LimitExceeded`` when it is too large for one."""
-    return _frame(_encode((kind, number, message)), frame_bytes_max)
+    """The message as a frame.
+
+    Raises:
+        LimitExceeded: it is too large for one.
+        InvalidRequest: a text in it is none, as bytes of a command line that are not UTF-8 become in Python.
+    """
+    try:
+        payload = _encode((kind, number, message))
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{error.object[:80]!a} is not a text", hint="Write it in UTF-8.") from error
+    return _frame(payload, frame_bytes_max)
 
 
 def encode_error(number: int, error: RuntaraError, *, frame_bytes_max: int) -> bytes:

@@ -3,7 +3,16 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from runtara.errors import Conflict, FrameMalformed, InternalError, LimitExceeded, NotFound, RuntaraError, WireError
+from runtara.errors import (
+    Conflict,
+    FrameMalformed,
+    InternalError,
+    InvalidRequest,
+    LimitExceeded,
+    NotFound,
+    RuntaraError,
+    WireError,
+)
 from runtara.protocol import messages as m
 from runtara.protocol.codec import ERROR, REPLY, REQUEST, decode, decode_envelope, encode, encode_error
 
@@ -81,6 +90,11 @@ def test_a_message_one_over_the_limit_is_refused() -> None:
     with pytest.raises(LimitExceeded) as caught:
         encode(REPLY, 1, m.CheckpointState(b"12345"), frame_bytes_max=size - 1)
     assert caught.value.attributes["actual"] == size
+
+
+def test_a_message_with_what_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"'\\udcff' is not a text"):
+        encode(REQUEST, 1, m.GetCheckpoint("\udcff"), frame_bytes_max=PLENTY)
 
 
 @pytest.mark.parametrize(
