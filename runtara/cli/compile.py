@@ -18,7 +18,7 @@ from runtara.limits import NAME_CHARACTERS_MAX
 if TYPE_CHECKING:
     from runtara.compiler import CompilationResult
 
-__all__ = ("compile_command", "compile_file", "name_of", "show_diagnostics")
+__all__ = ("compile_command", "compile_file", "name_of", "show_diagnostics", "show_refusal")
 
 
 @click.command()
@@ -36,7 +36,7 @@ def compile_command(
     try:
         result = compile_file(file, output=output, tenant_id=tenant_id, scenario_id=scenario_id, version=version)
     except ScenarioInvalid as error:
-        return _show_refusal(error, as_json=as_json)
+        return show_refusal(error, as_json=as_json)
     if as_json:
         emit_json(_described(result))
         return 0
@@ -79,7 +79,8 @@ def show_diagnostics(diagnostics: Sequence[Any]) -> None:
         table(("code", "where", "what", "hint"), rows, to_stderr=True)
 
 
-def _show_refusal(error: ScenarioInvalid, *, as_json: bool) -> int:
+def show_refusal(error: ScenarioInvalid, *, as_json: bool) -> int:
+    """All that is wrong with the scenario; the exit code."""
     diagnostics = [_plain(each) for each in error.attributes.get("diagnostics", ())]
     if as_json:
         emit_json({"compiled": False, "diagnostics": diagnostics})

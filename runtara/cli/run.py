@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from runtara.cli.app import EXIT_FAILED
-from runtara.cli.compile import compile_file, name_of, show_diagnostics
+from runtara.cli.compile import compile_file, name_of, show_diagnostics, show_refusal
 from runtara.cli.instances import show_instance
 from runtara.cli.output import emit_json, facts, note
 from runtara.cli.session import Session, asking, json_value
@@ -85,8 +85,7 @@ async def run_command(
         try:
             image = await _push(client, file, name or name_of(file))
         except ScenarioInvalid as error:
-            show_diagnostics(error.attributes.get("diagnostics", ()))
-            raise
+            return show_refusal(error, as_json=session.as_json)
         handle = await client.start_instance(
             image.image_id,
             input=document,
