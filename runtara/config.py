@@ -537,7 +537,7 @@ class ClientConfig(_Table):
 class CompilerConfig(_Table):
     """What the compiler needs to know."""
 
-    data_dir: Path = setting("DATA_DIR", PATH, Path(".data"), "Where compiled artifacts are kept (``compiled/``).")
+    data_dir: Path = setting("DATA_DIR", PATH, Path(".data"), "Where compiled artifacts are kept (``cache/``).")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
