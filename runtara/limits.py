@@ -43,6 +43,9 @@ __all__ = (
     "SIGNAL_PAYLOAD_BYTES_MAX",
     "START_ENV_BYTES_MAX",
     "STOP_GRACE_S_MAX",
+    "TEMPLATE_CHARACTERS_MAX",
+    "TEMPLATE_OUTPUT_CHARACTERS_MAX",
+    "TEMPLATE_WORK_MAX",
     "TEXT_CHARACTERS_MAX",
     "UNSENT_BYTES_MAX",
     "UPLOADS_MAX",
@@ -115,6 +118,12 @@ SCENARIO_STEPS_MAX: Final = 1000
 SCENARIO_NESTING_MAX: Final = 64
 # Python refuses more than 100 levels of indentation.
 BRANCHES_NESTED_MAX: Final = 64
+
+# Mail programs cut letters at 100 KiB, layout and all; to compile this much takes seconds at worst.
+TEMPLATE_CHARACTERS_MAX: Final = 128 * KIB
+TEMPLATE_OUTPUT_CHARACTERS_MAX: Final = 1 * MIB
+# Units of the template budget: about half a second, some seconds at worst.
+TEMPLATE_WORK_MAX: Final = 2_000_000
 
 # What a manifest of an artifact may take; it is read before anything is known about the artifact.
 MANIFEST_BYTES_MAX: Final = 256 * KIB

@@ -50,6 +50,7 @@ _INSTANCES = "tests/integration/test_instance_limits.py"
 _IMAGES = "tests/unit/environment/test_images.py"
 _CHECKS = "tests/unit/environment/test_checks.py"
 _WRITER = "tests/unit/core/test_writer.py"
+_TEMPLATES = "tests/unit/dsl/test_templates.py"
 _HERE = "tests/unit/test_limits.py"
 
 ONE_PAST: dict[str, tuple[str, ...]] = {
@@ -130,6 +131,9 @@ ONE_PAST: dict[str, tuple[str, ...]] = {
     "SIGNAL_PAYLOAD_BYTES_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
     "START_ENV_BYTES_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
     "STOP_GRACE_S_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
+    "TEMPLATE_CHARACTERS_MAX": (f"{_TEMPLATES}::test_a_template_has_so_many_characters_and_not_one_more",),
+    "TEMPLATE_OUTPUT_CHARACTERS_MAX": (f"{_TEMPLATES}::test_a_text_has_so_many_characters_and_not_one_more",),
+    "TEMPLATE_WORK_MAX": (f"{_TEMPLATES}::test_a_rendering_does_so_much_work_and_not_one_unit_more",),
     "TEXT_CHARACTERS_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
     "UNSENT_BYTES_MAX": ("tests/unit/transport/test_peer.py::test_a_peer_that_does_not_read_is_given_up",),
     "UPLOADS_MAX": (f"{_IMAGES}::test_one_upload_too_many_has_to_come_back",),
