@@ -28,6 +28,7 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "json": "runtara.agents.builtin.json:Json",
     "transform": "runtara.agents.builtin.transform:Transform",
     "utils": "runtara.agents.builtin.utils:Utils",
+    "xml": "runtara.agents.builtin.xml:Xml",
 }
 
 Loader = Callable[[], Agent]
