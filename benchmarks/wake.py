@@ -181,7 +181,7 @@ async def queries(persistence: PostgresPersistence) -> dict[str, float]:
         "claim_due": partial(persistence.claim_due, 0, slots=32),
         "next_due": partial(persistence.next_due, limit=64),
         "list_owned": partial(persistence.list_owned, 1),
-        "count_instances": persistence.count_instances,
+        "count_instances": partial(persistence.count_instances, limit=10_000),
         "find_instance": partial(persistence.find_instance, tenant, some),
         "list, all": partial(persistence.list_instances, InstanceFilter(tenant_id=tenant), limit=100, cursor=None),
         "list, running": partial(

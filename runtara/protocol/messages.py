@@ -253,7 +253,7 @@ class Health(Message, frozen=True, array_like=True, tag=101):
 
 
 class HealthReport(Message, frozen=True, array_like=True, tag=102):
-    """``counts`` has pending, running, suspended; ``detail`` free facts for people."""
+    """``counts`` has pending, running, suspended, each up to 10,000; ``detail`` free facts for people."""
 
     healthy: bool
     version: str

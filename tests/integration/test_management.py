@@ -477,7 +477,7 @@ async def test_an_outage_of_the_database_revokes_nobody(world, client, monkeypat
 
 
 async def test_the_health_of_a_server_whose_database_is_away_is_bad(world, client, monkeypatch):
-    async def away():
+    async def away(*, limit):
         raise Unavailable("the database is away")
 
     monkeypatch.setattr(world.persistence, "count_instances", away)

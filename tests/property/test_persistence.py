@@ -494,7 +494,7 @@ class SideBySide(RuleBasedStateMachine):
         for server in range(len(self.memory.servers)):
             self.both(lambda side, server=server: side.persistence.list_owned(side.servers[server]))
         self.both(lambda side: side.persistence.list_servers())
-        self.both(lambda side: side.persistence.count_instances())
+        self.both(lambda side: side.persistence.count_instances(limit=1000))
 
 
 def _consuming(place: int, epoch: int, key: CheckpointKey, signal: int | None) -> Callable[[Side], Write]:

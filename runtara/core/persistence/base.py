@@ -296,8 +296,8 @@ class Persistence(Protocol):
     async def list_instances(self, where: InstanceFilter, *, limit: int, cursor: str | None) -> Page[Instance]:
         """Newest first, paged by key. ``input`` and ``output`` are left empty."""
 
-    async def count_instances(self) -> dict[str, int]:
-        """Counts of the statuses pending, running and suspended (not of the ended ones: that would grow)."""
+    async def count_instances(self, *, limit: int) -> dict[str, int]:
+        """How many are pending, running and suspended: up to ``limit`` of each, so that it costs no more with more."""
 
     # -- the hot path
 

@@ -19,6 +19,8 @@ __all__ = ("HealthVerb",)
 _log = logging.getLogger(__name__)
 
 _DATABASE_TIMEOUT_S: Final = 2.0
+# Monitors ask every few seconds, and a hundred thousand may sleep. Where it says so many, there may be more.
+_COUNT_MAX: Final = 10_000
 
 
 class HealthVerb:
@@ -42,10 +44,10 @@ class HealthVerb:
         )
 
     async def _counts(self) -> dict[str, int] | None:
-        """What the database counts, or None when it does not answer."""
+        """What the database counts, up to ``_COUNT_MAX`` of each; None when it does not answer."""
         try:
             with anyio.fail_after(_DATABASE_TIMEOUT_S):
-                return await self._engine.persistence.count_instances()
+                return await self._engine.persistence.count_instances(limit=_COUNT_MAX)
         except (RuntaraError, TimeoutError) as error:
             _log.warning("the database does not answer: %s", error)
             return None

@@ -186,10 +186,10 @@ class MemoryPersistence:
         views = [self.tables.view(row, is_short=True) for row in rows[: limit + 1]]
         return page_of(views, limit=limit, number=lambda row: row.instance_no)
 
-    async def count_instances(self) -> dict[str, int]:
+    async def count_instances(self, *, limit: int) -> dict[str, int]:
         """See ``Persistence.count_instances``."""
         counts = Counter(row.status for row in self._rows())
-        return {status.value: counts[status] for status in Status if not status.is_terminal}
+        return {status.value: min(counts[status], limit) for status in Status if not status.is_terminal}
 
     # ---- the hot path
 

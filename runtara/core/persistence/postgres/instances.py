@@ -153,11 +153,10 @@ class Instances:
         rows = [instance_from(row) for row in await self._database.read(statement, parameters)]
         return page_of(rows, limit=limit, number=lambda row: row.instance_no)
 
-    async def count_instances(self) -> dict[str, int]:
+    async def count_instances(self, *, limit: int) -> dict[str, int]:
         """See ``Persistence.count_instances``."""
-        rows = await self._database.read(_SQL["count_instances"])
-        counts = {row["status"]: row["count"] for row in rows}
-        return {status.value: counts.get(status.value, 0) for status in Status if not status.is_terminal}
+        rows = await self._database.read(_SQL["count_instances"], {"limit": limit})
+        return {row["status"]: row["count"] for row in rows}
 
 
 async def _lock_registered(connection: Connection, parameters: Parameters) -> InstanceNo:

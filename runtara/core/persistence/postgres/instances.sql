@@ -139,5 +139,32 @@ select i.instance_no, i.tenant_id, i.instance_id, i.image_id, i.status, i.epoch,
 from instance i
 
 -- name: count_instances
-select status, count(*) as count from instance
-where status in ('pending', 'running', 'suspended') group by status
+-- Steps from tenant to tenant and stops at the limit: however many are parked, it reads no more than that of them.
+with recursive tenant (tenant_id) as (
+    (
+        select tenant_id from instance
+        where status in ('pending', 'running', 'suspended')
+        order by tenant_id limit 1
+    )
+    union all
+    select (
+        select i.tenant_id from instance i
+        where i.status in ('pending', 'running', 'suspended') and i.tenant_id > t.tenant_id
+        order by i.tenant_id limit 1
+    )
+    from tenant t where t.tenant_id is not null
+)
+select s.status, c.count
+from unnest(array['pending', 'running', 'suspended']) s (status)
+cross join lateral (
+    select count(*) as count from (
+        select from tenant t
+        cross join lateral (
+            select from instance i
+            where i.tenant_id = t.tenant_id and i.status = s.status
+                and i.status in ('pending', 'running', 'suspended')
+            limit %(limit)s
+        ) of_tenant
+        limit %(limit)s
+    ) counted
+) c

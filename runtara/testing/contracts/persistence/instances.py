@@ -191,6 +191,13 @@ class InstanceContract(HostedContract):
     async def test_counts_are_of_what_has_not_ended(self, ready: Host) -> None:
         for status in (Status.RUNNING, Status.SUSPENDED, Status.FAILED, Status.CANCELLED, Status.COMPLETED):
             await ready.in_status(status, str(status))
+        await ready.in_status(Status.SUSPENDED, "c")
         await ready.pending("a")
         await ready.pending("b", GLOBEX)
-        assert await ready.persistence.count_instances() == {"pending": 2, "running": 1, "suspended": 1}
+        counted = ready.persistence.count_instances
+        assert await counted(limit=10) == {"pending": 2, "running": 1, "suspended": 2}
+        assert await counted(limit=2) == {"pending": 2, "running": 1, "suspended": 2}
+        assert await counted(limit=1) == {"pending": 1, "running": 1, "suspended": 1}
+
+    async def test_without_instances_every_count_is_zero(self, ready: Host) -> None:
+        assert await ready.persistence.count_instances(limit=10) == {"pending": 0, "running": 0, "suspended": 0}
