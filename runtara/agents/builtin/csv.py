@@ -21,7 +21,7 @@ from runtara.agents.capability import agent, capability
 from runtara.agents.errors import AgentError
 from runtara.limits import OUTPUT_BYTES_MAX
 
-__all__ = ("Csv",)
+__all__ = ("Csv", "CsvText", "CsvValue")
 
 _NAMES_CHARACTERS_MAX: Final = 4 * OUTPUT_BYTES_MAX
 """Of the names of columns, as often as they are in the output: a name of a megabyte must not come a million times."""

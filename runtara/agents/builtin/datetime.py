@@ -28,7 +28,18 @@ from runtara.agents.capability import agent, capability
 from runtara.agents.context import CallContext
 from runtara.agents.errors import AgentError
 
-__all__ = ("DateTime", "TimeBetween", "UnixTime")
+__all__ = (
+    "Between",
+    "CurrentDate",
+    "DateTime",
+    "ExtractPart",
+    "FormatDate",
+    "FromUnix",
+    "MoveDate",
+    "RoundDate",
+    "TimeBetween",
+    "UnixTime",
+)
 
 Date = Annotated[
     str,

@@ -13,7 +13,7 @@ from runtara.agents.builtin.xml_reader import Choices, read_xml
 from runtara.agents.capability import agent, capability
 from runtara.agents.errors import AgentError
 
-__all__ = ("Xml",)
+__all__ = ("Xml", "XmlText")
 
 
 class XmlText(msgspec.Struct, frozen=True, kw_only=True):
