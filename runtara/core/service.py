@@ -245,15 +245,11 @@ class InstanceConnection:
             _limit("event_payload_bytes", payload or b"", EVENT_PAYLOAD_BYTES_MAX)
             if not subtype or len(subtype) > NAME_CHARACTERS_MAX or "\0" in subtype:
                 raise InvalidRequest(f"{subtype[:40]!r} is not an event subtype")
-        *first, last = message.events or (None,)
-        if last is None:
+        if not message.events:
             reply.send(m.Ok())
-            return
-        for event in first:
-            if event is not None:
-                self._engine.submit(_event(session, event), _ignore)
-        # Batches keep the order, so the answer to the last one stands for all.
-        self._engine.submit(_event(session, last), _acknowledge(reply))
+        done = _acknowledge_all(reply, len(message.events))
+        for event in message.events:
+            self._engine.submit(_event(session, event), done)
 
     def _record_retry(self, session: Session, message: m.RecordRetry, reply: Reply) -> None:
         record = message.retry
@@ -383,8 +379,19 @@ def _acknowledge(reply: Reply) -> Callable[[Outcome | RuntaraError], None]:
     return done
 
 
-def _ignore(outcome: Outcome | RuntaraError) -> None:
-    """The last write of the request answers for this one."""
+def _acknowledge_all(reply: Reply, count: int) -> Callable[[Outcome | RuntaraError], None]:
+    """Answer when so many writes are done; the first that was refused answers for all."""
+    left = count
+
+    def done(outcome: Outcome | RuntaraError) -> None:
+        nonlocal left
+        left -= 1
+        if isinstance(outcome, RuntaraError) or outcome.kind is not OutcomeKind.DONE:
+            reply.fail(_refusal(outcome))
+        elif not left:
+            reply.send(m.Ok())
+
+    return done
 
 
 def _refusal(outcome: Outcome | RuntaraError) -> RuntaraError:
