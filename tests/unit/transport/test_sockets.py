@@ -149,4 +149,9 @@ async def test_a_name_that_cannot_be_one_is_unavailable() -> None:
 
 
 async def test_an_address_resolves_to_itself() -> None:
-    assert (socket.AF_INET, ("127.0.0.1", 7)) in await resolve(Address("127.0.0.1", 7))
+    assert await resolve(Address("127.0.0.1", 7)) == [(socket.AF_INET, ("127.0.0.1", 7))]
+    assert await resolve(Address("::1", 7)) == [(socket.AF_INET6, ("::1", 7, 0, 0))]
+
+
+async def test_a_name_resolves_to_addresses() -> None:
+    assert all(is_loopback(sockaddr) for _, sockaddr in await resolve(Address("localhost", 7)))
