@@ -41,6 +41,7 @@ from runtara.limits import (
     PREFETCH_BYTES_MAX,
 )
 from runtara.protocol import messages as m
+from runtara.protocol.codec import NUMBER_MAX
 from runtara.protocol.connection import choose_version
 from runtara.protocol.launch import KnownCheckpoint
 from runtara.transport.base import PskIdentity
@@ -248,8 +249,8 @@ class InstanceConnection:
         if not message.events:
             reply.send(m.Ok())
         done = _acknowledge_all(reply, len(message.events))
-        for event in message.events:
-            self._engine.submit(_event(session, event), done)
+        for number, event in enumerate(message.events, _first_no(message)):
+            self._engine.submit(_event(session, event, number if message.first_no else None), done)
 
     def _record_retry(self, session: Session, message: m.RecordRetry, reply: Reply) -> None:
         record = message.retry
@@ -364,9 +365,15 @@ def _current(instance: Instance, epoch: int) -> Instance:
     return instance
 
 
-def _event(session: Session, event: tuple[str, bytes | None]) -> writes.AppendEvent:
+def _first_no(message: m.AppendEvents) -> int:
+    if not 0 <= message.first_no <= NUMBER_MAX - len(message.events):
+        raise InvalidRequest(f"{message.first_no} is not the number of an event")
+    return message.first_no
+
+
+def _event(session: Session, event: tuple[str, bytes | None], number: int | None) -> writes.AppendEvent:
     subtype, payload = event
-    return writes.AppendEvent(session.instance_no, session.epoch, EventType.CUSTOM, subtype, payload)
+    return writes.AppendEvent(session.instance_no, session.epoch, EventType.CUSTOM, subtype, payload, number)
 
 
 def _acknowledge(reply: Reply) -> Callable[[Outcome | RuntaraError], None]:

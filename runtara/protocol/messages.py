@@ -138,9 +138,14 @@ class CheckpointPage(Message, frozen=True, array_like=True, tag=19):
 
 
 class AppendEvents(Message, frozen=True, array_like=True, tag=20):
-    """Custom events, each (subtype, JSON payload or None). Answered with Ok."""
+    """Custom events, each (subtype, JSON payload or None). Answered with Ok.
+
+    Repeating it is safe when its events are numbered, one by one from ``first_no`` on: the attempt counts them from 1.
+    """
 
     events: tuple[tuple[str, bytes | None], ...]
+    first_no: int = 0
+    """0: they are not numbered, and stored as often as they are sent."""
 
 
 class RecordRetry(Message, frozen=True, array_like=True, tag=21):

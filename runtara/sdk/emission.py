@@ -1,7 +1,7 @@
 """Events on their way: what gathers in one step of the loop, or while the last batch is stored, is the next batch.
 
-One batch at a time, so that events stay in order when the server refuses one for the moment. Events are the one thing
-that is stored at least once: a batch whose answer was lost is sent again.
+One batch at a time, so that events stay in order when the server refuses one for the moment. A batch whose answer was
+lost is sent again, with the same numbers, and the server stores what it has not.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Emission:
             batch = self._take()
             size = sum(_size(payload) for _, payload in batch)
             self._in_flight = len(batch)
-            self._post(AppendEvents(tuple(batch)), self._answered, size)
+            # All before it have their answer.
+            self._post(AppendEvents(tuple(batch), self._stored + 1), self._answered, size)
 
     async def settled(self) -> None:
         """Returns when everything that was added before is stored, or was refused."""

@@ -10,7 +10,7 @@ import pytest
 
 from runtara.core.model import EventType
 from runtara.core.persistence.base import AppendEvent, Outcome, Write
-from runtara.errors import InternalError
+from runtara.errors import InternalError, InvalidRequest, Overloaded
 from runtara.protocol import messages as m
 from runtara.transport.peer import Peer
 from tests.support.launched import connected, launch
@@ -24,8 +24,8 @@ class Program:
     world: World
     peer: Peer
 
-    async def append(self, *subtypes: str) -> None:
-        message = m.AppendEvents(tuple((subtype, None) for subtype in subtypes))
+    async def append(self, *subtypes: str, first_no: int = 0) -> None:
+        message = m.AppendEvents(tuple((subtype, None) for subtype in subtypes), first_no)
         assert await self.peer.call(message, timeout_s=10) == m.Ok()
 
     async def stored(self) -> list[str | None]:
@@ -66,3 +66,34 @@ async def test_one_event_that_is_not_stored_is_told_wherever_it_is_in_its_batch(
     with pytest.raises(InternalError):
         await program.append(*subtypes)
     assert await program.stored() == ["good"]
+
+
+async def test_numbered_events_that_come_again_are_stored_once(program: Program) -> None:
+    await program.append("a", "b", first_no=1)
+    await program.append("a", "b", "c", first_no=1)
+    await program.append("c", "d", first_no=3)
+    assert await program.stored() == ["a", "b", "c", "d"]
+
+
+async def test_without_a_number_they_are_stored_as_often_as_they_come(program: Program) -> None:
+    for _ in range(2):
+        await program.append("a")
+    assert await program.stored() == ["a", "a"]
+
+
+async def test_a_batch_that_fills_the_queue_is_stored_once_when_it_is_sent_again(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program.world.server.assembly.engine.writer, "_queue_max", 2)
+    with pytest.raises(Overloaded):
+        await program.append("a", "b", "c", first_no=1)
+    monkeypatch.undo()
+    await program.append("a", "b", "c", first_no=1)
+    assert await program.stored() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("first_no", [-1, 2**53])
+async def test_what_is_no_number_is_refused(program: Program, first_no: int) -> None:
+    with pytest.raises(InvalidRequest):
+        await program.append("a", first_no=first_no)
+    assert await program.stored() == []

@@ -88,6 +88,7 @@ def check_the_end(world: World) -> None:
     assert store.output == OUTPUT
     assert store.checkpoints.keys() == KEYS
     assert not store.signals
+    assert len(store.events) <= store.attempt, "each attempt emits one"
     # A step runs again only when its attempt died before the result was stored.
     repeats = len(world.effects) - len({*world.effects})
     assert repeats <= world.crashes

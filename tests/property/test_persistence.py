@@ -219,7 +219,9 @@ class SideBySide(RuleBasedStateMachine):
             case "consume":
                 return _consuming(place, epoch, key, self.draw_signal(data, place, SignalKind.CUSTOM))
             case "event":
-                return lambda side: AppendEvent(side.instance(place), epoch, EventType.CUSTOM, key, state or None)
+                return lambda side: AppendEvent(
+                    side.instance(place), epoch, EventType.CUSTOM, key, state or None, len(state) or None
+                )
             case "retry":
                 retry = Retry(key=key, tries=len(state), error=state, next_at=self.draw_time(data), waited_ms=epoch)
                 return lambda side: RecordRetry(side.instance(place), epoch, retry)

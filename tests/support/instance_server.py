@@ -70,6 +70,8 @@ class InstanceServer:
     """Those that were served, in order."""
     cut_at: list[m.Message] = field(default_factory=list)
     """Those around which the connection was lost."""
+    event_numbers: set[tuple[int, int]] = field(default_factory=set)
+    """Of the events that are stored, by attempt."""
     count: int = 0
     """Of all requests but Hello, lost and refused ones included."""
     sessions: list[Session] = field(default_factory=list)
@@ -269,7 +271,10 @@ class Session:
 
     def _append(self, message: m.AppendEvents) -> m.Ok:
         self._check_current("append")
-        self.server.store.events.extend(message.events)
+        for number, event in enumerate(message.events, message.first_no):
+            if not message.first_no or (self.epoch, number) not in self.server.event_numbers:
+                self.server.store.events.append(event)
+                self.server.event_numbers.add((self.epoch, number))
         return m.Ok()
 
     def _record_retry(self, message: m.RecordRetry) -> m.Ok:

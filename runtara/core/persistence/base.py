@@ -78,13 +78,14 @@ class SaveCheckpoint(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class AppendEvent:
-    """Add an event of a running attempt."""
+    """Add an event of a running attempt. One whose number the attempt has used is there, and the answer is the same."""
 
     instance_no: InstanceNo
     epoch: int
     type: EventType
     subtype: str | None
     payload: bytes | None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,7 @@ class Tables:
         self.checkpoints: dict[InstanceNo, dict[CheckpointKey, CheckpointRow]] = {}
         self.retries: dict[InstanceNo, dict[CheckpointKey, Retry]] = {}
         self.events: dict[InstanceNo, list[Event]] = {}
+        self.event_numbers: set[tuple[InstanceNo, int, int]] = set()
         self.signals: dict[InstanceNo, dict[int, SignalRow]] = {}
         self.servers: dict[str, ServerState] = {}
         self.secrets: dict[str, bytes] = {}

@@ -42,8 +42,7 @@ def apply(tables: Tables, write: Write, now: datetime) -> Outcome:
         case SaveCheckpoint():
             return _save(tables, write, now)
         case AppendEvent():
-            tables.tell(row, write.type, now, subtype=write.subtype, payload=write.payload)
-            return _DONE
+            return _append(tables, row, write, now)
         case RecordRetry():
             tables.retries.setdefault(row.instance_no, {})[write.retry.key] = write.retry
             return _DONE
@@ -62,6 +61,16 @@ def _save(tables: Tables, write: SaveCheckpoint, now: datetime) -> Outcome:
         signal.is_waiting = False
     info = CheckpointInfo(key=write.key, epoch=write.epoch, created_at=now, state_bytes=len(write.state))
     checkpoints[write.key] = CheckpointRow(write.state, tables.next_number(), info)
+    return _DONE
+
+
+def _append(tables: Tables, row: InstanceRow, write: AppendEvent, now: datetime) -> Outcome:
+    if write.number is not None:
+        known = (row.instance_no, row.epoch, write.number)
+        if known in tables.event_numbers:
+            return _DONE
+        tables.event_numbers.add(known)
+    tables.tell(row, write.type, now, subtype=write.subtype, payload=write.payload)
     return _DONE
 
 

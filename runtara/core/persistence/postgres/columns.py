@@ -55,6 +55,7 @@ def event_columns(writes: Sequence[AppendEvent]) -> Parameters:
         "type": [write.type.value for write in writes],
         "subtype": [write.subtype for write in writes],
         "payload": [write.payload for write in writes],
+        "number": [write.number for write in writes],
     }
 
 

@@ -70,8 +70,9 @@ select outcome, case when outcome <> 'done' then status end as status, found as 
 -- name: append_events
 with input as (
     select * from unnest(
-        %(instance_no)s::int8[], %(epoch)s::int4[], %(type)s::text[], %(subtype)s::text[], %(payload)s::bytea[]
-    ) with ordinality as t (instance_no, epoch, type, subtype, payload, n)
+        %(instance_no)s::int8[], %(epoch)s::int4[], %(type)s::text[], %(subtype)s::text[], %(payload)s::bytea[],
+        %(number)s::int8[]
+    ) with ordinality as t (instance_no, epoch, type, subtype, payload, number, n)
 ), judged as (
     select t.*, i.status,
         case
@@ -81,8 +82,9 @@ with input as (
         end as outcome
     from input t left join instance i using (instance_no)
 ), told as (
-    insert into event (instance_no, epoch, type, subtype, payload, created_at)
-    select instance_no, epoch, type, subtype, payload, now() from judged where outcome = 'done' order by n
+    insert into event (instance_no, epoch, type, subtype, payload, number, created_at)
+    select instance_no, epoch, type, subtype, payload, number, now() from judged where outcome = 'done' order by n
+    on conflict (instance_no, epoch, number) where number is not null do nothing
 )
 select outcome, case when outcome <> 'done' then status end as status from judged order by n
 

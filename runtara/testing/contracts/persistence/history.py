@@ -6,10 +6,12 @@ import pytest
 
 from runtara.core.model import (
     EventType,
+    LaunchOrder,
     Retry,
 )
 from runtara.core.persistence.base import (
     AppendEvent,
+    ChangeStatus,
     Outcome,
     OutcomeKind,
     RecordRetry,
@@ -199,6 +201,38 @@ class HistoryContract(HostedContract):
         ]
         assert list(await ready.persistence.read_retries(order.instance_no)) == []
         assert await ready.events(order.instance_no) == [EventType.CREATED, EventType.STARTED]
+
+    async def test_a_numbered_event_of_an_attempt_is_stored_once(self, ready: Host) -> None:
+        order, other = await ready.running(), await ready.running("order-2")
+
+        def event(number: int | None, subtype: str, order: LaunchOrder = order) -> AppendEvent:
+            return AppendEvent(order.instance_no, order.epoch, EventType.CUSTOM, subtype, None, number)
+
+        first = [event(1, "a"), event(2, "b"), event(2, "b again"), event(None, "free"), event(1, "other's", other)]
+        assert list(await ready.persistence.write(first)) == [DONE] * 5
+        again = [event(1, "a again"), event(3, "c"), event(None, "free"), event(2**53, "last")]
+        assert list(await ready.persistence.write(again)) == [DONE] * 4
+        assert await self._subtypes(ready, order) == ["a", "b", "free", "c", "free", "last"]
+        assert await self._subtypes(ready, other) == ["other's"]
+
+    async def test_the_next_attempt_counts_its_events_anew(self, ready: Host) -> None:
+        order = await ready.running()
+        for attempt in range(2):
+            event = AppendEvent(order.instance_no, order.epoch, EventType.CUSTOM, f"of attempt {attempt}", None, 1)
+            assert await ready.one(event) == DONE
+            await ready.one(
+                ChangeStatus(
+                    instance_no=order.instance_no, epoch=order.epoch, change=Change.CRASH, wake_at=order.due_at
+                )
+            )
+            (order,) = await ready.persistence.claim_due(ready.server_no, slots=1)
+        assert await self._subtypes(ready, order) == ["of attempt 0", "of attempt 1"]
+
+    async def _subtypes(self, ready: Host, order: LaunchOrder) -> list[str | None]:
+        events = await ready.persistence.list_events(
+            order.instance_no, after_event_no=0, limit=99, types=[EventType.CUSTOM]
+        )
+        return [event.subtype for event in events]
 
     async def test_events_keep_their_order_and_are_read_on(self, ready: Host) -> None:
         order = await ready.running()
