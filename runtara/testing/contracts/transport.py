@@ -529,7 +529,7 @@ class TransportContract:
             "used before": used,
             "never made": Psk(secrets.token_bytes(24), secrets.token_bytes(48), time.time() + 60),
             "expired": server.credentials.mint(valid_s=-1.0),
-            "wrong secret": replace_secret(minted),
+            "wrong secret": _with_another_secret(minted),
         }
         for what, psk in bad.items():
             with pytest.raises(BadCredential):
@@ -541,7 +541,7 @@ class TransportContract:
     async def test_a_stranger_who_knows_a_label_cannot_use_it_up(self, server: Server) -> None:
         minted = server.credentials.mint()
         with pytest.raises(BadCredential):
-            await server.connect(options=ClientOptions(psk=replace_secret(minted)))
+            await server.connect(options=ClientOptions(psk=_with_another_secret(minted)))
         pair = await server.connect(options=ClientOptions(psk=minted))
         assert pair.server.channel.identity is not None
         pair.client.close()
@@ -691,7 +691,7 @@ class TransportContract:
         assert pair.client.is_closed
 
 
-def replace_secret(psk: Psk) -> Psk:
+def _with_another_secret(psk: Psk) -> Psk:
     """Its label with a secret that does not belong to it."""
     return Psk(psk.label, secrets.token_bytes(48), psk.not_after_s)
 
