@@ -22,10 +22,12 @@ logger = logging.getLogger(__name__)
 ENTRY_POINT_GROUP: Final = "runtara.agents"
 
 _BUILT_IN: Final[Mapping[str, str]] = {
+    "crypto": "runtara.agents.builtin.crypto:Crypto",
     "csv": "runtara.agents.builtin.csv:Csv",
     "datetime": "runtara.agents.builtin.datetime:DateTime",
     "http": "runtara.agents.builtin.http:Http",
     "json": "runtara.agents.builtin.json:Json",
+    "text": "runtara.agents.builtin.text:Text",
     "transform": "runtara.agents.builtin.transform:Transform",
     "utils": "runtara.agents.builtin.utils:Utils",
     "xml": "runtara.agents.builtin.xml:Xml",
