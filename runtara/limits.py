@@ -121,6 +121,7 @@ BRANCHES_NESTED_MAX: Final = 64
 
 # Mail programs cut letters at 100 KiB, layout and all; to compile this much takes seconds at worst.
 TEMPLATE_CHARACTERS_MAX: Final = 128 * KIB
+# A letter or a small document; what is larger is not put together by a template.
 TEMPLATE_OUTPUT_CHARACTERS_MAX: Final = 1 * MIB
 # Units of the template budget: about half a second, some seconds at worst.
 TEMPLATE_WORK_MAX: Final = 2_000_000
