@@ -36,7 +36,7 @@ __all__ = (
     "runtime_identity",
 )
 
-STDLIB_ABI: Final = 1
+STDLIB_ABI: Final = 2
 """Counts the incompatible changes of what generated code imports from ``runtara.stdlib``."""
 
 MANIFEST_NAME: Final = "runtara.json"
@@ -65,6 +65,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     source_digest: str
     """SHA-256 of the scenario's canonical JSON."""
     connection_service_url: str | None = None
+    memory_tier: str | None = None
+    """``S``, ``M``, ``L`` or ``XL``."""
+    execution_timeout_s: int | None = None
+    """How long an attempt may run where the start does not say otherwise."""
 
     @property
     def agents(self) -> tuple[str, ...]:

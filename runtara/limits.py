@@ -42,6 +42,7 @@ __all__ = (
     "SCRIPT_BYTES_MAX",
     "SIGNAL_PAYLOAD_BYTES_MAX",
     "START_ENV_BYTES_MAX",
+    "STEP_EVENT_VALUE_BYTES_MAX",
     "STOP_GRACE_S_MAX",
     "TEMPLATE_CHARACTERS_MAX",
     "TEMPLATE_OUTPUT_CHARACTERS_MAX",
@@ -118,6 +119,9 @@ SCENARIO_STEPS_MAX: Final = 1000
 SCENARIO_NESTING_MAX: Final = 64
 # Python refuses more than 100 levels of indentation.
 BRANCHES_NESTED_MAX: Final = 64
+
+# Of the inputs and of the outputs in an event of a step.
+STEP_EVENT_VALUE_BYTES_MAX: Final = 10 * KIB
 
 # Mail programs cut letters at 100 KiB, layout and all; to compile this much takes seconds at worst.
 TEMPLATE_CHARACTERS_MAX: Final = 128 * KIB

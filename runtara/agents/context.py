@@ -5,7 +5,7 @@ A capability that wants it has a parameter annotated ``CallContext``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -52,6 +52,8 @@ class CallContext:
     step_id: str
     idempotency_key: str
     """The same at every try of the same call, and at no other call. Hand it to whoever can recognise a repetition."""
+    connection: Mapping[str, Any] | None = None
+    """What the step's connection gives: ``parameters``, ``integration_id``, ``connection_subtype``."""
     clock: Clock
     random: Random
     resources: Resources

@@ -7,12 +7,16 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 __all__ = ("AgentError", "Category", "Severity")
 
-Category: TypeAlias = Literal["transient", "permanent"]
-"""Whether another try may help."""
+Category: TypeAlias = Literal["transient", "permanent", "timeout"]
+"""Whether another try may help: it may after a timeout, and after what is transient."""
 
 Severity: TypeAlias = Literal["info", "warning", "error", "critical"]
 
-_SEVERITY_OF: Final[Mapping[Category, Severity]] = {"transient": "warning", "permanent": "error"}
+_SEVERITY_OF: Final[Mapping[Category, Severity]] = {
+    "transient": "warning",
+    "permanent": "error",
+    "timeout": "error",
+}
 
 
 class AgentError(Exception):
@@ -65,7 +69,7 @@ class AgentError(Exception):
         return cls(
             str(data.get("code", "CAPABILITY_ERROR")),
             str(data.get("message", "")),
-            category="transient" if data.get("category") == "transient" else "permanent",
+            category=_known_category(data.get("category")),
             severity=severity if severity in get_args(Severity) else None,
             retry_after_ms=data.get("retryAfterMs"),
             attributes=data.get("attributes"),
@@ -82,6 +86,10 @@ class AgentError(Exception):
             return found
         kind = type(error).__name__
         return cls("CAPABILITY_ERROR", f"{kind}: {error}", attributes={"exception": kind})
+
+
+def _known_category(category: Any) -> Category:
+    return category if category in ("transient", "timeout") else "permanent"
 
 
 def _layers(error: BaseException) -> Iterator[BaseException]:

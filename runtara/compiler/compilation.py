@@ -22,14 +22,22 @@ from runtara.compiler.emit import Emitted, emit
 from runtara.compiler.lower import Program, lower
 from runtara.config import CompilerConfig
 from runtara.dsl.catalog import Catalog, installed_catalog
+from runtara.dsl.children import Child, Library
 from runtara.dsl.diagnostics import Diagnostic, raise_errors
 from runtara.dsl.draft import Document
-from runtara.dsl.model import DSL_VERSION, ExecutionGraph, Scenario
-from runtara.dsl.validation import examine
+from runtara.dsl.model import DSL_VERSION, ExecutionGraph, Scenario, StartScenarioStep
+from runtara.dsl.validation import Examination, examine
 from runtara.errors import InvalidRequest
 from runtara.ids import parse_name, parse_tenant_id
 
-__all__ = ("CompilationInput", "CompilationResult", "Translation", "compile_scenario", "translate_scenario")
+__all__ = (
+    "ChildDependency",
+    "CompilationInput",
+    "CompilationResult",
+    "Translation",
+    "compile_scenario",
+    "translate_scenario",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +50,23 @@ class CompilationInput:
     """The scenario, or its bare graph: as JSON, as decoded JSON, or parsed."""
     version: int = 1
     debug_mode: bool = False
-    """Not supported by this version."""
-    child_scenarios: tuple[Any, ...] = ()
-    """Not supported by this version."""
+    """Each step writes events of its start and end, and breakpoints hold."""
+    child_scenarios: tuple[Child, ...] = ()
+    """The scenarios that it starts, and those that they start."""
     connection_service_url: str | None = None
     """Recorded in the manifest, for runs that need connections and are told no other address."""
     output: Path | None = None
     """Where the artifact shall be as well; by default it is in the cache only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildDependency:
+    """A step that starts a child, and which version of it was taken."""
+
+    step_id: str
+    child_scenario_id: str
+    child_version_requested: int | str
+    child_version_resolved: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +82,8 @@ class CompilationResult:
     has_side_effects: bool
     """Whether any capability that the scenario calls has."""
     default_variables: dict[str, Any]
-    child_dependencies: tuple[Any, ...] = ()
+    child_dependencies: tuple[ChildDependency, ...] = ()
+    """What was compiled in: a new version of one of them needs a new compilation."""
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
@@ -119,6 +138,7 @@ def compile_scenario(
         manifest=translation.layer.manifest,
         has_side_effects=translation.program.has_side_effects,
         default_variables=translation.program.default_variables,
+        child_dependencies=_dependencies(translation.program),
         warnings=translation.warnings,
     )
 
@@ -131,24 +151,54 @@ def _cached(cache: ArtifactCache, backend: CompilerBackend, layer: Layer) -> Pat
 def translate_scenario(compilation: CompilationInput, *, catalog: Catalog | None = None) -> Translation:
     """The code of a scenario, without an artifact. Raises as ``compile_scenario`` does."""
     _check_options(compilation)
-    catalog = catalog or installed_catalog()
-    draft, diagnostics = examine(_document(compilation.execution_graph), catalog=catalog)
-    raise_errors(diagnostics)
-    program = lower(draft, scenario_id=compilation.scenario_id, version=compilation.version, catalog=catalog)
+    catalog, library = catalog or installed_catalog(), Library(compilation.child_scenarios)
+    examination = examine(_document(compilation.execution_graph), library=library, catalog=catalog)
+    raise_errors(examination.diagnostics)
+    program = lower(
+        examination,
+        scenario_id=compilation.scenario_id,
+        version=compilation.version,
+        catalog=catalog,
+        library=library,
+        debug=compilation.debug_mode,
+    )
     emitted = emit(program)
-    scenario = msgspec.json.encode(draft.tree, order="sorted")
+    scenario = msgspec.json.encode(_whole(examination), order="sorted")
     manifest = Manifest(
         dsl_version=DSL_VERSION,
         scenario_id=compilation.scenario_id,
         version=compilation.version,
-        name=program.graph.name,
+        name=program.main.graph.name,
         runtime=runtime_identity(program.capabilities, catalog=catalog),
         capabilities=program.capabilities,
         source_digest=hashlib.sha256(scenario).hexdigest(),
         connection_service_url=compilation.connection_service_url,
+        memory_tier=program.scenario.memory_tier,
+        execution_timeout_s=program.main.graph.execution_timeout_seconds,
     )
     layer = Layer(manifest, emitted.source, scenario)
-    return Translation(layer=layer, program=program, emitted=emitted, warnings=diagnostics)
+    return Translation(layer=layer, program=program, emitted=emitted, warnings=examination.diagnostics)
+
+
+def _whole(examination: Examination) -> Any:
+    """The document; where it has children, it and they."""
+    if not examination.children:
+        return examination.draft.tree
+    children = {name: draft.tree for name, draft in examination.children.items()}
+    return {"scenario": examination.draft.tree, "children": children}
+
+
+def _dependencies(program: Program) -> tuple[ChildDependency, ...]:
+    return tuple(
+        ChildDependency(
+            step_id=planned.step.id,
+            child_scenario_id=planned.step.child_scenario_id,
+            child_version_requested=planned.step.child_version,
+            child_version_resolved=program.children[planned.child].version,
+        )
+        for planned in program.steps
+        if isinstance(planned.step, StartScenarioStep) and planned.child is not None
+    )
 
 
 def _document(graph: Document | Scenario | ExecutionGraph) -> Document:
@@ -166,10 +216,6 @@ def _check_options(compilation: CompilationInput) -> None:
         raise InvalidRequest(
             f"{version!r} is not a version", hint="Versions are whole numbers from 1.", field="version"
         )
-    if compilation.debug_mode:
-        raise InvalidRequest("debug mode is not supported by this version", field="debug_mode")
-    if compilation.child_scenarios:
-        raise InvalidRequest("child scenarios are not supported by this version", field="child_scenarios")
     url = compilation.connection_service_url
     if url is not None and not _is_http_url(url):
         hint = "Give an http or https URL."

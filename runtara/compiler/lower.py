@@ -1,24 +1,28 @@
 """Lowering: from a valid scenario to a program, which says everything that the emitted code will say.
 
-The program is plain data: names of constants, resolved capabilities, and the structured flow. What is left to the
-emitter is how Python looks.
+The program is plain data: its graphs, each of which becomes a function, with names of constants, resolved capabilities
+and children, and the structured flow. What is left to the emitter is how Python looks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from runtara.dsl.catalog import CapabilityInfo, Catalog
-from runtara.dsl.draft import Draft
+from runtara.dsl.children import Library
+from runtara.dsl.draft import Draft, GraphDraft, StepDraft
 from runtara.dsl.flow import Flow
-from runtara.dsl.model import AgentStep, ExecutionGraph, Step
-from runtara.dsl.rules.references import flow_of
+from runtara.dsl.mappings import SchemaFields
+from runtara.dsl.model import AgentStep, ExecutionGraph, Scenario, StartScenarioStep, Step
+from runtara.dsl.rules.scopes import flow_of
 from runtara.dsl.rules.shape import graph_of
+from runtara.dsl.validation import Examination
+from runtara.dsl.ways import Ways
 
-__all__ = ("PlannedStep", "Program", "lower")
+__all__ = ("PlannedChild", "PlannedGraph", "PlannedStep", "Program", "lower")
 
 _RESERVED_NAMES: Final = frozenset({"SCENARIO", "SOURCE_MAP"})
 
@@ -32,8 +36,17 @@ class PlannedStep:
     """Where it is in the document."""
     constant: str
     """Its name in the emitted code, in capitals."""
+    ways: Ways
     capability: CapabilityInfo | None = None
     agent_id: str | None = None
+    child: str | None = None
+    """The name of the child that it starts: ``kid@1``."""
+    tool_of: str | None = None
+    """The AiAgent that calls it."""
+    body: PlannedGraph | None = None
+    """The graph that it runs."""
+    raw_mapping: Any = None
+    """Its inputs as they are written."""
 
     @property
     def mark(self) -> str:
@@ -42,74 +55,190 @@ class PlannedStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """The whole of it."""
+class PlannedGraph:
+    """A graph, which becomes a function."""
+
+    function: str
+    steps: Mapping[str, PlannedStep]
+    """In the order in which a run may come to them; the tools behind the others."""
+    flow: Flow
+
+    @property
+    def with_bodies(self) -> Iterator[PlannedGraph]:
+        """The graphs inside it, innermost first, and itself last."""
+        for step in self.steps.values():
+            if step.body is not None:
+                yield from step.body.with_bodies
+        yield self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChild:
+    """A child that is compiled in, or the scenario itself."""
 
     scenario_id: str
     version: int
+    constant: str
     graph: ExecutionGraph
-    steps: Mapping[str, PlannedStep]
-    """In the order in which a run may come to them."""
-    flow: Flow
+    body: PlannedGraph
+    is_durable: bool
+
+    @property
+    def default_variables(self) -> dict[str, Any]:
+        """The values of its variables when nothing sets them."""
+        return {name: variable.value for name, variable in sorted(self.graph.variables.items())}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """The whole of it."""
+
+    main: PlannedChild
+    children: Mapping[str, PlannedChild]
+    """By name; each after those that it starts."""
+    debug: bool
+    scenario: Scenario
+
+    @property
+    def graphs(self) -> tuple[PlannedGraph, ...]:
+        """All graphs, those first that others use."""
+        units = (*self.children.values(), self.main)
+        return tuple(graph for unit in units for graph in unit.body.with_bodies)
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        """All steps."""
+        return tuple(step for graph in self.graphs for step in graph.steps.values())
 
     @property
     def capabilities(self) -> tuple[str, ...]:
         """What it calls, as ``agent/capability``, sorted."""
-        calls = {(s.agent_id, s.capability.id) for s in self.steps.values() if s.capability is not None}
+        calls = {(s.agent_id, s.capability.id) for s in self.steps if s.capability is not None}
         return tuple(sorted(f"{agent}/{capability}" for agent, capability in calls))
 
     @property
     def has_side_effects(self) -> bool:
         """Whether any of its capabilities has."""
-        return any(step.capability is not None and step.capability.has_side_effects for step in self.steps.values())
+        return any(step.capability is not None and step.capability.has_side_effects for step in self.steps)
 
     @property
     def default_variables(self) -> dict[str, Any]:
         """The values of its variables when the input of a run sets none."""
-        return {name: variable.value for name, variable in sorted(self.graph.variables.items())}
+        return self.main.default_variables
+
+    @property
+    def input_schema(self) -> SchemaFields:
+        """What its data must be."""
+        return self.main.graph.input_schema
 
 
-def lower(draft: Draft, *, scenario_id: str, version: int, catalog: Catalog) -> Program:
-    """The program of a draft in which no error was found."""
-    assert draft.graph is not None
-    graph = graph_of(draft.graph)
-    assert graph is not None
-    flow = flow_of(graph, draft.graph)
-    assert not flow.conflicts, flow.conflicts
-    constants = _constants(graph.topological)
-    steps = {}
-    for key in graph.topological:
-        found = draft.graph.steps[key]
-        assert found.step is not None
-        steps[key] = _planned(found.step, found.path, constants[key], catalog)
-    return Program(
-        scenario_id=scenario_id,
-        version=version,
-        graph=draft.scenario().execution_graph,
-        steps=steps,
-        flow=flow,
-    )
+def lower(
+    examination: Examination, *, scenario_id: str, version: int, catalog: Catalog, library: Library, debug: bool = False
+) -> Program:
+    """The program of documents in which no error was found."""
+    return _Lowering(examination, catalog, library).program(scenario_id, version, debug=debug)
 
 
-def _planned(step: Step, path: str, constant: str, catalog: Catalog) -> PlannedStep:
-    if not isinstance(step, AgentStep):
-        return PlannedStep(step=step, path=path, constant=constant)
-    agent = catalog.find_agent(step.agent_id)
-    assert agent is not None
-    capability = agent.find_capability(step.capability_id)
-    assert capability is not None
-    return PlannedStep(step=step, path=path, constant=constant, capability=capability, agent_id=agent.id)
+@dataclass
+class _Lowering:
+    examination: Examination
+    catalog: Catalog
+    library: Library
+    constants: set[str] = field(default_factory=lambda: set(_RESERVED_NAMES))
+    functions: set[str] = field(default_factory=set)
+    children: dict[str, PlannedChild] = field(default_factory=dict)
 
+    def program(self, scenario_id: str, version: int, *, debug: bool) -> Program:
+        """See ``lower``."""
+        self.functions.add("main")
+        draft = self.examination.draft
+        scenario = draft.scenario()
+        main = self._unit(draft, scenario_id, version, "SCENARIO", "main", "")
+        return Program(main=main, children=self.children, debug=debug or scenario.debug_mode, scenario=scenario)
 
-def _constants(step_ids: Iterable[str]) -> dict[str, str]:
-    """A name for each step: its id as far as Python allows, with a number where two would be equal."""
-    taken, constants = set(_RESERVED_NAMES), {}
-    for step_id in step_ids:
-        plain = re.sub(r"[^A-Z0-9]+", "_", step_id.upper()).strip("_")
+    def _unit(
+        self, draft: Draft, scenario_id: str, version: int, constant: str, function: str, origin: str
+    ) -> PlannedChild:
+        assert draft.graph is not None
+        scenario = draft.scenario()
+        return PlannedChild(
+            scenario_id=scenario_id,
+            version=version,
+            constant=constant,
+            graph=scenario.execution_graph,
+            body=self._graph(draft.graph, function, draft.tree_of_graph, origin),
+            is_durable=scenario.durable and scenario.execution_graph.durable,
+        )
+
+    def _child(self, step: StartScenarioStep) -> str:
+        """The name of the child that a step starts, which is in ``children`` then."""
+        child = self.library.resolve(step.child_scenario_id, step.child_version)
+        if child.name not in self.children:
+            constant = self._constant(f"{child.scenario_id}_{child.version}")
+            draft = self.examination.children[child.name]
+            function = self._function(constant.lower())
+            unit = self._unit(draft, child.scenario_id, child.version, constant, function, f"{child.name}:")
+            self.children[child.name] = unit
+        return child.name
+
+    def _graph(self, draft: GraphDraft, function: str, tree: Mapping[str, Any], origin: str) -> PlannedGraph:
+        graph = graph_of(draft)
+        assert graph is not None
+        flow = flow_of(graph, draft)
+        assert not flow.conflicts, flow.conflicts
+        ways, tools = draft.ways, draft.tools
+        order = (*graph.topological, *(key for key in draft.steps if key in tools))
+        steps = {
+            key: self._step(draft.steps[key], ways[key], tools.get(key), tree["steps"][key], origin) for key in order
+        }
+        return PlannedGraph(function=function, steps=steps, flow=flow)
+
+    def _step(
+        self, draft: StepDraft, ways: Ways, tool_of: str | None, tree: Mapping[str, Any], origin: str
+    ) -> PlannedStep:
+        step = draft.step
+        assert step is not None
+        constant = self._constant(step.id)
+        capability, agent_id = self._capability(step) if isinstance(step, AgentStep) else (None, None)
+        return PlannedStep(
+            step=step,
+            path=origin + draft.path,
+            constant=constant,
+            ways=ways,
+            capability=capability,
+            agent_id=agent_id,
+            child=self._child(step) if isinstance(step, StartScenarioStep) else None,
+            tool_of=tool_of,
+            body=self._body(draft, constant, tree, origin),
+            raw_mapping=tree.get("inputMapping"),
+        )
+
+    def _body(self, draft: StepDraft, constant: str, tree: Mapping[str, Any], origin: str) -> PlannedGraph | None:
+        if draft.subgraph is None:
+            return None
+        inner: Mapping[str, Any] = tree.get("subgraph", tree.get("onWait"))
+        return self._graph(draft.subgraph, self._function(f"{constant.lower()}_body"), inner, origin)
+
+    def _capability(self, step: AgentStep) -> tuple[CapabilityInfo, str]:
+        agent = self.catalog.find_agent(step.agent_id)
+        assert agent is not None
+        capability = agent.find_capability(step.capability_id)
+        assert capability is not None
+        return capability, agent.id
+
+    def _constant(self, name: str) -> str:
+        """A name for a step: its id as far as Python allows, with a number where two would be equal."""
+        plain = re.sub(r"[^A-Z0-9]+", "_", name.upper()).strip("_")
         plain = plain if plain[:1].isalpha() else f"STEP_{plain}".rstrip("_")
-        name, number = plain, 2
-        while name in taken:
-            name, number = f"{plain}_{number}", number + 1
-        taken.add(name)
-        constants[step_id] = name
-    return constants
+        return _untaken(plain, self.constants)
+
+    def _function(self, name: str) -> str:
+        return _untaken(name, self.functions)
+
+
+def _untaken(name: str, taken: set[str]) -> str:
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    taken.add(found)
+    return found

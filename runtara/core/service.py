@@ -8,7 +8,7 @@ by callback after the commit, without a task; everything that reads runs in the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Set
 from typing import Any, Final, TypeAlias
 
 from anyio.abc import TaskGroup
@@ -310,21 +310,21 @@ class InstanceConnection:
         change = ChangeStatus(
             instance_no=session.instance_no, epoch=session.epoch, change=Change.WAIT, wake_at=message.deadline
         )
-        if await self._has_signal(session, message.name):
+        if await self._has_signal(session, {message.name, *message.other_names}):
             await self._engine.deliver(session.instance_no)
             return m.Parked(False)
         outcome = await self._engine.change(change)
         if outcome.kind is not OutcomeKind.DONE:
             await self._ended_before(session, Change.WAIT, outcome)
-        if await self._has_signal(session, message.name):
+        if await self._has_signal(session, {message.name, *message.other_names}):
             await self._engine.change(
                 ChangeStatus(instance_no=session.instance_no, epoch=None, change=Change.SIGNAL_ARRIVED)
             )
         return m.Parked(True)
 
-    async def _has_signal(self, session: Session, name: str) -> bool:
+    async def _has_signal(self, session: Session, names: Set[str]) -> bool:
         signals = await self._engine.persistence.pending_signals(session.instance_no)
-        return any(signal.name == name for signal in signals)
+        return any(signal.name in names for signal in signals)
 
     async def _ack_signal(self, session: Session, message: m.AckSignal) -> m.Message:
         signals = await self._engine.persistence.pending_signals(session.instance_no)

@@ -14,9 +14,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from runtara.dsl import notyet
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
-from runtara.dsl.model import MappingValue
+from runtara.dsl.mappings import MappingValue
 from runtara.dsl.paths import child_path
 
 __all__ = ("OPERATORS", "Argument", "Operand", "Operation", "check_condition", "iter_operands", "read_condition")
@@ -116,10 +115,6 @@ def _check_operator(operator: Any, count: int, path: str) -> Iterator[Diagnostic
 
 
 def _check_operand(tree: dict[str, Any], path: str) -> Iterator[Diagnostic]:
-    if tree["valueType"] in [*notyet.KINDS["valueType"]]:
-        message = f"the valueType {tree['valueType']!r} is not supported by this version"
-        yield diagnose(Code.NOT_SUPPORTED, child_path(path, "valueType"), message)
-        return
     try:
         msgspec.convert(_bare(tree), MappingValue)
     except msgspec.ValidationError as error:

@@ -9,12 +9,16 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import Any, Final, NoReturn
 
-from runtara.dsl.diagnostics import Code, Diagnostic, diagnose
-from runtara.dsl.model import ExecutionGraph, Scenario, Step, Variable
+from runtara.dsl.conditions import check_condition
+from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, nearest
+from runtara.dsl.mappings import SchemaFields, Variable
+from runtara.dsl.model import ExecutionGraph, Scenario, Step, SwitchStep
 from runtara.dsl.paths import child_path
 from runtara.dsl.structure import check, convert, describe
+from runtara.dsl.ways import PlainEdge, Ways, ways_of
 from runtara.limits import SCENARIO_BYTES_MAX, SCENARIO_NESTING_MAX
 
 __all__ = ("Document", "Draft", "EdgeDraft", "GraphDraft", "StepDraft", "read_draft")
@@ -23,27 +27,43 @@ Document = bytes | str | Mapping[str, Any]
 """A scenario as it comes from outside: JSON, or what JSON was decoded to."""
 
 
+_SUBGRAPHS: Final = ("subgraph", "onWait")
+"""The fields of steps that hold graphs."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepDraft:
-    """A step under its key. ``step`` is None when it has structural mistakes; ``kind`` is what it says it is."""
+    """A step under its key. ``step`` is None when it has structural mistakes; ``kind`` is its type, or empty."""
 
     key: str
     path: str
-    kind: Any
+    kind: str
     step: Step | None
+    subgraph: GraphDraft | None = None
+    """The graph that it runs, where it has one, as far as that could be read."""
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The routes of a Switch that branches; none for any other step."""
+        if not isinstance(self.step, SwitchStep) or self.step.config is None:
+            return ()
+        return tuple(case.route for case in self.step.config.cases if case.route is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeDraft:
-    """An edge of which both ends could be read."""
+    """An edge of which both ends could be read. Its condition is None when there is none, or it is malformed."""
 
     path: str
     source: str
     target: str
     label: str | None
+    condition: Any
+    is_conditional: bool
+    priority: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GraphDraft:
     """What could be read of an execution graph."""
 
@@ -54,6 +74,35 @@ class GraphDraft:
     """False when an edge had to be left out: then what follows from missing edges is not certain."""
     entry_point: str | None
     variables: Mapping[str, Variable | None]
+    input_schema: SchemaFields | None
+    """None when it could not be read."""
+    output_schema: SchemaFields | None
+
+    @cached_property
+    def ways(self) -> Mapping[str, Ways]:
+        """The ways out of each step."""
+        edges: dict[str, list[PlainEdge]] = {step: [] for step in self.steps}
+        for edge in self.edges:
+            source, target = self.meant(edge.source), self.meant(edge.target)
+            if source is not None and target is not None:
+                edges[source].append(PlainEdge(target, edge.label, edge.condition, edge.priority, edge.path))
+        steps = self.steps
+        return {key: ways_of(steps[key].kind, steps[key].routes, found) for key, found in edges.items()}
+
+    @cached_property
+    def tools(self) -> Mapping[str, str]:
+        """The steps that an AiAgent calls as tools or as its memory, each with the AiAgent."""
+        return {edge.target: source for source, ways in self.ways.items() for edge in ways.tools}
+
+    def meant(self, name: str) -> str | None:
+        """The step of that name, or the one that was probably meant."""
+        return name if name in self.steps else nearest(name, self.steps)
+
+    @cached_property
+    def with_subgraphs(self) -> tuple[GraphDraft, ...]:
+        """This graph, and all inside it."""
+        inner = (step.subgraph for step in self.steps.values() if step.subgraph is not None)
+        return (self, *(graph for subgraph in inner for graph in subgraph.with_subgraphs))
 
 
 @dataclass(slots=True)
@@ -68,6 +117,12 @@ class Draft:
     def is_wrapped(self) -> bool:
         """Whether the document has anything around its execution graph."""
         return isinstance(self.tree, dict) and "executionGraph" in self.tree
+
+    @property
+    def tree_of_graph(self) -> dict[str, Any]:
+        """The JSON of the execution graph."""
+        graph: dict[str, Any] = self.tree["executionGraph"] if self.is_wrapped else self.tree
+        return graph
 
     def scenario(self) -> Scenario:
         """The typed document; nothing structural was found wrong with it."""
@@ -199,21 +254,41 @@ def _read_graph(tree: dict[str, Any], path: str) -> GraphDraft:
         has_all_edges=isinstance(plan, list) and len(edges) == len(plan),
         entry_point=entry_point if isinstance(entry_point, str) else None,
         variables=dict(_read_variables(tree.get("variables"), child_path(path, "variables"))),
+        input_schema=convert(tree.get("inputSchema", {}), SchemaFields, path)[0],
+        output_schema=convert(tree.get("outputSchema", {}), SchemaFields, path)[0],
     )
 
 
 def _read_steps(tree: Any, path: str) -> Iterator[tuple[str, StepDraft]]:
     for key, value in tree.items() if isinstance(tree, dict) else ():
         step = convert(value, Step, child_path(path, key))[0]
-        kind = value.get("stepType") if isinstance(value, dict) else None
-        yield key, StepDraft(key=key, path=child_path(path, key), kind=kind, step=step)
+        fields = value if isinstance(value, dict) else {}
+        subgraph = _read_subgraph(fields, child_path(path, key))
+        kind = _text(fields, "stepType") or ""
+        yield key, StepDraft(key=key, path=child_path(path, key), kind=kind, step=step, subgraph=subgraph)
+
+
+def _read_subgraph(step: dict[str, Any], path: str) -> GraphDraft | None:
+    found = ((name, step[name]) for name in _SUBGRAPHS if isinstance(step.get(name), dict))
+    return next((_read_graph(tree, child_path(path, name)) for name, tree in found), None)
 
 
 def _read_edges(tree: Any, path: str) -> Iterator[EdgeDraft]:
     for index, value in enumerate(tree if isinstance(tree, list) else ()):
         source, target, label = (_text(value, name) for name in ("fromStep", "toStep", "label"))
         if source is not None and target is not None:
-            yield EdgeDraft(path=child_path(path, index), source=source, target=target, label=label)
+            edge_path = child_path(path, index)
+            condition, priority = value.get("condition"), value.get("priority")
+            is_sound = condition is not None and not any(check_condition(condition, edge_path))
+            yield EdgeDraft(
+                path=edge_path,
+                source=source,
+                target=target,
+                label=label,
+                condition=condition if is_sound else None,
+                is_conditional=condition is not None,
+                priority=priority if type(priority) is int else 0,
+            )
 
 
 def _text(tree: Any, name: str) -> str | None:

@@ -1,14 +1,17 @@
 """From a graph to a structured plan: sequences, branches, and where branches meet again.
 
 The meaning of a graph: the entry is reached; a step that is reached runs once, after all that lead to it and after the
-steps whose results it refers to; a step that ran makes its targets reached (a Conditional: the targets of the chosen
+steps whose results it refers to; a step that ran makes its targets reached (a fork: the targets of the chosen
 way); a Finish ends everything at once, and comes as late as the order allows. The plan says the same with nothing but
 blocks, so that it can be emitted as code that reads like what it does.
 
 How: every step gets a *block*, the innermost one that all ways to it have in common (the whole graph, or one way out of
-a Conditional). Inside its block a step is reached for sure, or on some ways only; then it is *joined*: the ways to it
+a fork). Inside its block a step is reached for sure, or on some ways only; then it is *joined*: the ways to it
 set a mark, and the step, with all that hangs on it, runs if the mark is set. Each step appears once in the plan, so
 its size is that of the graph, however the branches cross.
+
+A handler of failures from which no way leads back is a *side*: it ends the graph, so what follows the step itself need
+not stand in a branch. Any other handler is a way out of a fork like others.
 """
 
 from __future__ import annotations
@@ -23,29 +26,34 @@ from typing import TypeAlias
 from runtara.dsl.graph import Graph, Link
 from runtara.limits import BRANCHES_NESTED_MAX
 
-__all__ = ("Body", "Choice", "Conflict", "Flow", "Item", "Joined", "Visit", "structure")
+__all__ = ("Arms", "Body", "Choice", "Conflict", "Flow", "Item", "Joined", "Visit", "structure")
 
 _JOINED = "joined"
 
 Block: TypeAlias = tuple[tuple[str, str], ...]
-"""A block, as the path to it: ways out of Conditionals, and joined steps (their way is ``joined``)."""
+"""A block, as the path to it: ways out of forks and into sides, and joined steps (their way is ``joined``)."""
+
+
+Arms: TypeAlias = "tuple[tuple[str, Body], ...]"
+"""Bodies, by the way that leads into them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Run a step that is no Conditional; then set marks."""
+    """Run a step from which one way goes on; then set marks. If it fails, one of its sides runs instead, to an end."""
 
     step: str
     marks: tuple[str, ...] = ()
+    sides: Arms = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Run a Conditional, then one of two bodies."""
+    """Run a step, then the body of the way that it takes. If it fails, and has sides, one of them runs."""
 
     step: str
-    when_true: Body
-    when_false: Body
+    arms: Arms
+    sides: Arms = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +94,40 @@ class Flow:
     """All marks, in the order of the steps."""
     blocks: Mapping[str, Block]
     conflicts: tuple[Conflict, ...]
+    given_up: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    """For each side, as its step and way: the steps that do not run when it does."""
 
     def excludes(self, one: str, other: str) -> bool:
-        """Whether no run can come to both steps, since they stand on different ways out of one Conditional."""
+        """Whether no run can come to both steps, since they stand on different ways out of one step."""
+        if self._gives_up(one, other) or self._gives_up(other, one):
+            return True
         for part, opposite in zip(self.blocks[one], self.blocks[other], strict=False):
             if part != opposite:
                 return part[0] == opposite[0]
         return False
 
+    def _gives_up(self, one: str, other: str) -> bool:
+        return any(other in self.given_up.get(part, ()) for part in self.blocks[one])
 
-def structure(graph: Graph, *, forks: Iterable[str], ends: Iterable[str], needs: Mapping[str, frozenset[str]]) -> Flow:
+
+def structure(
+    graph: Graph,
+    *,
+    forks: Mapping[str, tuple[str, ...]],
+    ends: Iterable[str],
+    needs: Mapping[str, frozenset[str]],
+    handlers: Mapping[str, tuple[str, ...]] | None = None,
+) -> Flow:
     """The plan of an acyclic graph whose steps are all reached.
 
     Args:
         graph: The steps and links; ``Graph.find_cycle`` is None.
-        forks: The Conditionals.
-        ends: The Finish steps.
+        forks: The steps that choose, with all their ways; also those along which no edge leads.
+        ends: The Finish steps, and all others after which nothing runs.
         needs: For a step, the steps whose results it refers to and that do not come after it.
+        handlers: The ways that a step's failure takes. Where they lead to no end, the failure goes on.
     """
-    layout = _Layout(graph, frozenset(forks), frozenset(ends), needs)
+    layout = _laid_out(graph, forks, frozenset(ends), needs, handlers or {})
     deepest = max(graph.topological, key=lambda step: len(layout.blocks[step]))
     if len(layout.blocks[deepest]) > BRANCHES_NESTED_MAX:
         return Flow(Body(()), (), layout.blocks, (Conflict("depth", (deepest,)),))
@@ -113,7 +136,38 @@ def structure(graph: Graph, *, forks: Iterable[str], ends: Iterable[str], needs:
     if two_ends is not None:
         layout.conflicts.append(Conflict("ends", two_ends))
     marks = tuple(step for step in graph.topological if layout.is_joined(step))
-    return Flow(body=body, marks=marks, blocks=layout.blocks, conflicts=tuple(layout.conflicts))
+    return Flow(
+        body=body,
+        marks=marks,
+        blocks=layout.blocks,
+        conflicts=tuple(layout.conflicts),
+        given_up=layout.given_up(),
+    )
+
+
+def _laid_out(
+    graph: Graph,
+    forks: Mapping[str, tuple[str, ...]],
+    ends: frozenset[str],
+    needs: Mapping[str, frozenset[str]],
+    handlers: Mapping[str, tuple[str, ...]],
+) -> _Layout:
+    sides = {step: ways for step, ways in handlers.items() if step in graph.reach and _leads_nowhere(graph, step, ways)}
+    crossing = {step: ways for step, ways in handlers.items() if step not in sides}
+    all_forks = {step: (*crossing.get(step, ()), *forks.get(step, ("next",))) for step in {*forks, *crossing}}
+    return _Layout(graph, all_forks, sides, ends, needs)
+
+
+def _leads_nowhere(graph: Graph, step: str, ways: tuple[str, ...]) -> bool:
+    """Whether what these ways reach is reached by nothing else."""
+    first = {link.target for link in graph.out[step] if link.way in ways}
+    handling = first.union(*(graph.reach[target] for target in first))
+    return all(
+        link.source in handling or (link.source == step and link.way in ways)
+        for target in handling
+        for link in graph.into[target]
+        if link.source in graph.reach
+    )
 
 
 class _Outcome(Enum):
@@ -127,7 +181,8 @@ class _Outcome(Enum):
 @dataclass
 class _Layout:
     graph: Graph
-    forks: frozenset[str]
+    forks: Mapping[str, tuple[str, ...]]
+    sides: Mapping[str, tuple[str, ...]]
     ends: frozenset[str]
     needs: Mapping[str, frozenset[str]]
     conflicts: list[Conflict] = field(default_factory=list)
@@ -155,8 +210,12 @@ class _Layout:
         return [self._position(link, blocks) for link in self._into(step)] or [()]
 
     def _position(self, link: Link, blocks: Mapping[str, Block]) -> Block:
-        block = blocks[link.source]
-        return (*block, (link.source, link.way)) if link.source in self.forks else block
+        block, opening = blocks[link.source], self._bodies(link.source)
+        return (*block, (link.source, link.way)) if link.way in opening else block
+
+    def _bodies(self, step: str) -> tuple[str, ...]:
+        """The ways out of a step that lead into blocks of their own."""
+        return (*self.sides.get(step, ()), *self.forks.get(step, ()))
 
     def _into(self, step: str) -> Iterator[Link]:
         return (link for link in self.graph.into[step] if link.source in self.graph.reach)
@@ -194,10 +253,14 @@ class _Layout:
             inside = len(self._plain_blocks[step]) > len(block) and self._plain_blocks[step][: len(block)] == block
             return _Outcome.ENDS if inside else _Outcome.NEITHER
         if step not in self.forks:
-            return _of_arms(outcomes[link.target] for link in self.graph.out[step])
+            return _of_arms(outcomes[link.target] for link in self._straight(step))
         return _of_ways(
-            _of_arms(outcomes[target] for target in self.graph.targets(step, way)) for way in ("true", "false")
+            _of_arms(outcomes[target] for target in self.graph.targets(step, way)) for way in self.forks[step]
         )
+
+    def _straight(self, step: str) -> Iterator[Link]:
+        """The links out of a step that is no fork, without those of its failure."""
+        return (link for link in self.graph.out[step] if link.way not in self.sides.get(step, ()))
 
     # -- the order inside a block
 
@@ -209,10 +272,13 @@ class _Layout:
     def _item(self, head: str, block: Block) -> Item:
         if self.blocks[head] != block:
             return Joined(step=head, body=self.body((*block, (head, _JOINED))))
+        sides = self._arms(head, self.sides.get(head, ()), block)
         if head in self.forks:
-            ways = {way: self.body((*block, (head, way))) for way in ("true", "false")}
-            return Choice(step=head, when_true=ways["true"], when_false=ways["false"])
-        return Visit(step=head, marks=self._joined_targets(self.graph.out[head]))
+            return Choice(step=head, arms=self._arms(head, self.forks[head], block), sides=sides)
+        return Visit(step=head, marks=self._joined_targets(self._straight(head)), sides=sides)
+
+    def _arms(self, head: str, ways: Iterable[str], block: Block) -> Arms:
+        return tuple((way, self.body((*block, (head, way)))) for way in ways)
 
     def _marks_at(self, block: Block) -> tuple[str, ...]:
         step, way = block[-1]
@@ -256,7 +322,7 @@ class _Layout:
             heads.setdefault(home, []).append(step)
             if self.is_joined(step):
                 heads.setdefault(block, []).append(step)
-            for way in ("true", "false") if step in self.forks else ():
+            for way in self._bodies(step):
                 heads.setdefault((*block, (step, way)), [])
         return {block: tuple(steps) for block, steps in heads.items()}
 
@@ -284,17 +350,32 @@ class _Layout:
         ending: dict[Block, set[str]] = {block: set() for block in self._heads}
         for step in self.ends & self.blocks.keys():
             own = self.blocks[step]
-            for depth in range(len(own) + 1):
+            for depth in range(len(own), -1, -1):
+                if own[depth : depth + 1] and own[depth][1] in self.sides.get(own[depth][0], ()):
+                    break  # A step is not put off because its failure would be an end.
                 ending[own[:depth]].add(self._head_of(step, own[:depth]))
         return {block: frozenset(heads) for block, heads in ending.items()}
+
+    # -- sides
+
+    def given_up(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """See ``Flow.given_up``."""
+        found: dict[tuple[str, str], frozenset[str]] = {}
+        for step, ways in self.sides.items():
+            handling = {target for link in self.graph.out[step] if link.way in ways for target in self._with_all(link)}
+            found |= {(step, way): self.graph.reach[step] - handling for way in ways}
+        return found
+
+    def _with_all(self, link: Link) -> frozenset[str]:
+        return self.graph.reach[link.target] | {link.target}
 
     # -- two ends at once
 
     def find_two_ends(self) -> tuple[str, str] | None:
         """Two different Finish steps that one run comes to, if there are any.
 
-        Two walkers go through the graph; at a Conditional where both stand they take the same way, elsewhere any. The
-        one who is behind goes first, so they cannot pass the same Conditional at different times.
+        Two walkers go through the graph; at a fork where both stand they take the same way, elsewhere any. The
+        one who is behind goes first, so they cannot pass the same fork at different times.
         """
         turn = {step: index for index, step in enumerate(self.graph.topological)}
         begin = (self.graph.entry, self.graph.entry)
@@ -336,6 +417,6 @@ def _of_arms(outcomes: Iterable[_Outcome]) -> _Outcome:
 
 
 def _of_ways(outcomes: Iterable[_Outcome]) -> _Outcome:
-    """One way of a Conditional is taken: the worst of them counts."""
+    """One way of a fork is taken: the worst of them counts."""
     found = set(outcomes)
     return next((outcome for outcome in (_Outcome.NEITHER, _Outcome.COMES) if outcome in found), _Outcome.ENDS)

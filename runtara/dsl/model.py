@@ -1,100 +1,168 @@
 """The document: a scenario as an author wrote it, as frozen values.
 
-JSON names are camelCase, ours are snake_case; a field that is not here does not exist in the language of this version.
-What the language of the reference has and this version lacks is listed in ``runtara.dsl.notyet``, so that it is refused
-by name. Source: dsl.md §1.
+A field that is not here does not exist in the language; what the reference has and this version lacks is listed in
+``runtara.dsl.notyet``, so that it is refused by name. Source: dsl.md §1, §3.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import msgspec
 from msgspec import UNSET, Meta
+
+from runtara.dsl.mappings import (
+    ConditionTree,
+    Count,
+    Document,
+    InputMapping,
+    MappingValue,
+    Milliseconds,
+    SchemaFields,
+    Variable,
+)
 
 __all__ = (
     "DSL_VERSION",
+    "MAX_ITERATIONS_DEFAULT",
     "MAX_RETRIES_DEFAULT",
     "RETRY_DELAY_MS_DEFAULT",
     "AgentStep",
-    "ConditionTree",
+    "AiAgentConfig",
+    "AiAgentStep",
+    "AiMemory",
+    "Compaction",
     "ConditionalStep",
+    "ConnectionStep",
+    "DelayStep",
     "Edge",
+    "ErrorStep",
     "ExecutionGraph",
+    "FilterConfig",
+    "FilterStep",
     "FinishStep",
-    "Immediate",
-    "InputMapping",
-    "MappingValue",
+    "GroupByConfig",
+    "GroupByStep",
+    "LogStep",
+    "MemoryTier",
     "Note",
     "Position",
-    "Reference",
     "Scenario",
+    "SplitConfig",
+    "SplitStep",
+    "StartScenarioStep",
     "Step",
-    "TypeHint",
-    "Variable",
+    "SwitchCase",
+    "SwitchConfig",
+    "SwitchStep",
+    "WaitAction",
+    "WaitForSignalStep",
+    "WhileConfig",
+    "WhileStep",
 )
 
-DSL_VERSION: Final = "3.0.0"
+DSL_VERSION: Final = "3.1.0"
 """The version of the language, as the reference counts."""
 
 MAX_RETRIES_DEFAULT: Final = 3
+"""Of Agent and StartScenario; Split and AiAgent are not tried again unless they say so."""
 RETRY_DELAY_MS_DEFAULT: Final = 1000
+MAX_ITERATIONS_DEFAULT: Final = 10
 
-Count: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
-"""A whole number that every JSON implementation can hold."""
-
-TypeHint: TypeAlias = Literal["string", "integer", "number", "boolean", "json", "file"]
-
-ConditionTree: TypeAlias = Annotated[Any, Meta(extra={"grammar": "condition"})]
-"""The JSON of a condition; ``runtara.dsl.conditions.read_condition`` gives it a shape."""
+MemoryTier: TypeAlias = Literal["S", "M", "L", "XL"]
 
 
-class _Document(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """What all parts of the document have in common."""
-
-
-class Immediate(_Document, frozen=True, kw_only=True, tag_field="valueType", tag="immediate"):
-    """The value itself."""
-
-    value: Any
-
-
-class Reference(_Document, frozen=True, kw_only=True, tag_field="valueType", tag="reference"):
-    """A look-up in the run's context. Missing values are ``default``, or null."""
-
-    value: str
-    """The path; see ``runtara.dsl.paths.tokenize``."""
-    type: TypeHint | None = None
-    default: Any = UNSET
-    """``UNSET`` when there is none; null is a default as good as any other."""
-
-
-MappingValue: TypeAlias = Immediate | Reference
-
-InputMapping: TypeAlias = dict[str, MappingValue]
-"""Target key to value; a dot in a key makes a nested object."""
-
-
-class _Step(_Document, frozen=True, kw_only=True, tag_field="stepType"):
+class _Step(Document, frozen=True, kw_only=True, tag_field="stepType"):
     """What all steps have in common."""
 
     id: str
     name: str | None = None
+    breakpoint: bool = False
+    """In debug mode: stop before the step until somebody resumes the instance."""
+
+
+# ---- work
 
 
 class AgentStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Agent"):
-    """Calls a capability. Tried ``max_retries`` + 1 times, ``retry_delay`` ms apart at first, doubling.
-
-    None stands for ``MAX_RETRIES_DEFAULT`` and ``RETRY_DELAY_MS_DEFAULT``.
-    """
+    """Calls a capability. Tried ``max_retries`` + 1 times, ``retry_delay`` ms apart at first, doubling."""
 
     agent_id: str
     capability_id: str
+    connection_id: str | None = None
+    """The connection that the capability works with; fetched anew for each try, and never stored."""
     input_mapping: InputMapping = {}
     max_retries: Count | None = None
     retry_delay: Count | None = None
-    timeout: Annotated[int, Meta(ge=1, le=2**53)] | None = None
-    """Milliseconds that one try may take."""
+    timeout: Milliseconds | None = None
+    """Of one try."""
+    durable: bool | None = None
+    """False: the result is not stored; a resumed run calls again."""
+
+
+class StartScenarioStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="StartScenario"):
+    """Runs another scenario, which is compiled into this one, and takes its result."""
+
+    child_scenario_id: str
+    child_version: int | str
+    """A version, or ``latest``, or ``current``."""
+    input_mapping: InputMapping = {}
+    max_retries: Count | None = None
+    retry_delay: Count | None = None
+    timeout: Milliseconds | None = None
+    """Of one try of the whole child."""
+    durable: bool | None = None
+
+
+class AiMemory(Document, frozen=True, kw_only=True):
+    """A conversation that outlives the run; the step at the edge ``memory`` loads and saves it."""
+
+    conversation_id: MappingValue
+    compaction: Compaction | None = None
+
+
+class Compaction(Document, frozen=True, kw_only=True):
+    """What is done about conversations that grow."""
+
+    max_messages: Annotated[int, Meta(ge=2, le=10_000)] = 50
+    strategy: Literal["slidingWindow", "summarize"] = "slidingWindow"
+
+
+class AiAgentConfig(Document, frozen=True, kw_only=True):
+    """What the model is asked, and how far it may go."""
+
+    system_prompt: MappingValue | None = None
+    user_prompt: MappingValue | None = None
+    provider: Literal["openai", "anthropic"] | None = None
+    """None: by the type of the connection."""
+    model: MappingValue | None = None
+    """None: the default of the provider."""
+    max_iterations: Annotated[int, Meta(ge=1, le=1000)] = MAX_ITERATIONS_DEFAULT
+    """Turns of the model."""
+    temperature: MappingValue | None = None
+    max_tokens: MappingValue | None = None
+    memory: AiMemory | None = None
+    output_schema: SchemaFields = {}
+    max_retries: Count | None = None
+    retry_delay: Count | None = None
+    turn_timeout: Milliseconds = 180_000
+
+
+class AiAgentStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="AiAgent"):
+    """A conversation with a language model, which may call the steps at its labelled edges as tools."""
+
+    connection_id: str | None = None
+    config: AiAgentConfig = AiAgentConfig()
+    durable: bool | None = None
+
+
+class ConnectionStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Connection"):
+    """Fetches a connection; its outputs are credentials, so they may go to agents that talk to the world only."""
+
+    connection_id: str
+    integration_id: str
+
+
+# ---- the way
 
 
 class ConditionalStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Conditional"):
@@ -103,39 +171,225 @@ class ConditionalStep(_Step, frozen=True, kw_only=True, tag_field="stepType", ta
     condition: ConditionTree
 
 
+class SwitchCase(Document, frozen=True, kw_only=True):
+    """Matches a value, and says what comes of it."""
+
+    match_type: Literal[
+        "EQ",
+        "NE",
+        "GT",
+        "GTE",
+        "LT",
+        "LTE",
+        "STARTS_WITH",
+        "ENDS_WITH",
+        "CONTAINS",
+        "IN",
+        "NOT_IN",
+        "IS_DEFINED",
+        "IS_EMPTY",
+        "IS_NOT_EMPTY",
+        "BETWEEN",
+        "RANGE",
+    ]
+    match: Any = None
+    output: Any = None
+    """A value; objects with ``valueType`` and ``value`` in it are looked up."""
+    route: str | None = None
+    """The label of the edges to go on along."""
+
+
+class SwitchConfig(Document, frozen=True, kw_only=True):
+    """The value and its cases; the first that matches counts."""
+
+    value: MappingValue
+    cases: list[SwitchCase] = []
+    default: Any = UNSET
+
+
+class SwitchStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Switch"):
+    """Chooses an output, and, where a case has a route, the way to go on."""
+
+    config: SwitchConfig | None = None
+
+
 class FinishStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Finish"):
-    """Ends the scenario; its mapped object is the result."""
+    """Ends the graph; its mapped object is the result."""
 
     input_mapping: InputMapping = {}
 
 
-Step: TypeAlias = AgentStep | ConditionalStep | FinishStep
+class ErrorStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Error"):
+    """Ends the graph with a failure."""
+
+    category: Literal["transient", "permanent"] = "permanent"
+    code: str
+    message: str
+    severity: Literal["info", "warning", "error", "critical"] = "error"
+    context: InputMapping = {}
 
 
-class Edge(_Document, frozen=True, kw_only=True):
-    """What runs after what."""
+# ---- loops
+
+
+class SplitConfig(Document, frozen=True, kw_only=True):
+    """The items of a Split, and how they are gone through."""
+
+    value: MappingValue
+    parallelism: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """So many items at a time; 0 and 1: one after the other."""
+    sequential: bool = False
+    """One after the other, whatever ``parallelism`` says."""
+    dont_stop_on_failed: bool = False
+    variables: InputMapping = {}
+    max_retries: Count | None = None
+    """Of the whole Split; what its steps have stored is not done again."""
+    retry_delay: Count | None = None
+    timeout: Milliseconds | None = None
+    """Of one try of the whole Split."""
+    allow_null: bool = False
+    convert_single_value: bool = False
+    batch_size: Count = 0
+    """Above 0: the items are arrays of so many values."""
+
+
+class SplitStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Split"):
+    """Runs a graph for each item of an array."""
+
+    subgraph: ExecutionGraph
+    config: SplitConfig
+    input_schema: SchemaFields = {}
+    """Of each item."""
+    output_schema: SchemaFields = {}
+    """Of each result."""
+    durable: bool | None = None
+
+
+class WhileConfig(Document, frozen=True, kw_only=True):
+    """How long a While may go on."""
+
+    max_iterations: Count = MAX_ITERATIONS_DEFAULT
+    timeout: Milliseconds | None = None
+    """Of the whole loop."""
+    variables: InputMapping = {}
+
+
+class WhileStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="While"):
+    """Runs a graph as long as a condition holds."""
+
+    condition: ConditionTree
+    subgraph: ExecutionGraph
+    config: WhileConfig = WhileConfig()
+
+
+# ---- values
+
+
+class FilterConfig(Document, frozen=True, kw_only=True):
+    """What is filtered, and what stays: ``item`` is the element in the condition."""
+
+    value: MappingValue
+    condition: ConditionTree
+
+
+class FilterStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Filter"):
+    """The elements of an array for which a condition holds."""
+
+    config: FilterConfig
+
+
+class GroupByConfig(Document, frozen=True, kw_only=True):
+    """What is grouped, and by which field of the elements."""
+
+    value: MappingValue
+    key: str
+    expected_keys: list[str] = []
+
+
+class GroupByStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="GroupBy"):
+    """The elements of an array by the value of one of their fields."""
+
+    config: GroupByConfig
+
+
+class LogStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Log"):
+    """Writes an event."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    message: str
+    context: InputMapping = {}
+
+
+# ---- time and people
+
+
+class DelayStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="Delay"):
+    """Waits, without a process where it takes long."""
+
+    duration_ms: MappingValue
+    durable: bool | None = None
+
+
+class WaitAction(Document, frozen=True, kw_only=True):
+    """Lets a product find the wait: published with it, and otherwise without meaning."""
+
+    key: str
+    correlation: InputMapping = {}
+    context: InputMapping = {}
+
+
+class WaitForSignalStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag="WaitForSignal"):
+    """Waits for a signal from outside, and takes its payload."""
+
+    on_wait: ExecutionGraph | None = None
+    """Runs once before the wait begins; ``variables._signal_id`` is the name of the signal."""
+    timeout_ms: MappingValue | None = None
+    poll_interval_ms: Count | None = None
+    """Without meaning here: signals are pushed."""
+    response_schema: SchemaFields = {}
+    action: WaitAction | None = None
+
+
+Step: TypeAlias = (
+    AgentStep
+    | AiAgentStep
+    | ConditionalStep
+    | ConnectionStep
+    | DelayStep
+    | ErrorStep
+    | FilterStep
+    | FinishStep
+    | GroupByStep
+    | LogStep
+    | SplitStep
+    | StartScenarioStep
+    | SwitchStep
+    | WaitForSignalStep
+    | WhileStep
+)
+
+
+# ---- the graph
+
+
+class Edge(Document, frozen=True, kw_only=True):
+    """What runs after what. With a condition: only if it holds; the highest priority is asked first."""
 
     from_step: str
     to_step: str
     label: str | None = None
+    condition: ConditionTree | None = None
+    priority: Annotated[int, Meta(ge=-(2**53), le=2**53)] | None = None
 
 
-class Variable(_Document, frozen=True, kw_only=True):
-    """A constant that the input of a run may override."""
-
-    type: Literal["string", "number", "integer", "boolean", "array", "object", "file"]
-    value: Any
-    description: str | None = None
-
-
-class Position(_Document, frozen=True, kw_only=True):
+class Position(Document, frozen=True, kw_only=True):
     """Where a note lies on the screen."""
 
     x: float
     y: float
 
 
-class Note(_Document, frozen=True, kw_only=True):
+class Note(Document, frozen=True, kw_only=True):
     """A remark on the screen."""
 
     id: str | None = None
@@ -144,7 +398,7 @@ class Note(_Document, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
 
 
-class ExecutionGraph(_Document, frozen=True, kw_only=True):
+class ExecutionGraph(Document, frozen=True, kw_only=True):
     """The steps and their order. ``nodes``, ``edges`` and ``notes`` are the editor's and mean nothing to a run."""
 
     steps: dict[str, Step]
@@ -153,16 +407,27 @@ class ExecutionGraph(_Document, frozen=True, kw_only=True):
     name: str | None = None
     description: str | None = None
     variables: dict[str, Variable] = {}
+    input_schema: SchemaFields = {}
+    """Of the data; checked before the first step runs."""
+    output_schema: SchemaFields = {}
+    """Of the result; checked when it is there."""
     rate_limit_budget_ms: Count = 60_000
     """How long a step may wait in all for a service that limits its rate."""
+    execution_timeout_seconds: Annotated[int, Meta(ge=1, le=2**31)] | None = None
+    """How long an attempt may run, where the start does not say otherwise."""
+    durable: bool = True
+    """False: no step of the graph stores its result; a resumed run does them again."""
     notes: tuple[Note, ...] | None = None
     nodes: Any = None
     edges: Any = None
 
 
-class Scenario(_Document, frozen=True, kw_only=True):
+class Scenario(Document, frozen=True, kw_only=True):
     """The whole document. A bare execution graph is a scenario with nothing around it."""
 
     execution_graph: ExecutionGraph
+    memory_tier: MemoryTier | None = None
+    """The memory of a run's process: 256 MiB, 512 MiB, 1 GiB or 2 GiB; None: what the server gives."""
     debug_mode: bool = False
+    """Each step writes events of its start and end, and breakpoints hold."""
     durable: bool = True

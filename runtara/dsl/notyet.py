@@ -9,37 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ("FIELDS", "KINDS")
-
-_EVERY_STEP: Final = frozenset({"breakpoint", "durable"})
+__all__ = ("FIELDS",)
 
 FIELDS: Final[Mapping[str, frozenset[str]]] = {
-    "Scenario": frozenset({"memoryTier", "trackEvents"}),
-    "ExecutionGraph": frozenset({"inputSchema", "outputSchema", "executionTimeoutSeconds", "durable"}),
-    "AgentStep": _EVERY_STEP | {"connectionId", "connectionRef", "compensation"},
-    "ConditionalStep": _EVERY_STEP,
-    "FinishStep": _EVERY_STEP,
-    "Edge": frozenset({"condition", "priority"}),
+    "AgentStep": frozenset({"compensation", "connectionRef"}),
+    "SchemaField": frozenset({"integration"}),
 }
 """By the class of the document model, JSON names."""
-
-KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "stepType": frozenset(
-        {
-            "AiAgent",
-            "Connection",
-            "Delay",
-            "Error",
-            "Filter",
-            "GroupBy",
-            "Log",
-            "Split",
-            "StartScenario",
-            "Switch",
-            "WaitForSignal",
-            "While",
-        }
-    ),
-    "valueType": frozenset({"composite", "template"}),
-}
-"""By the field that tells the kind."""

@@ -70,9 +70,11 @@ def _check_union(tree: Any, kind: inspect.UnionType, path: str) -> Iterator[Diag
     others = [member for member in others if not isinstance(member, inspect.NoneType)]
     if len(structs) > 1:
         return _check_tagged(tree, structs, path)
-    # All other unions of the model are one type that may also be absent or null.
-    (only,) = structs + others
-    return _check(tree, only, path)
+    members = structs + others
+    fitting = [member for member in members if isinstance(tree, _JSON_KINDS.get(type(member), ()))]
+    if len(members) > 1 and not fitting:
+        return iter([_wrong(tree, " or ".join(_KIND_NAMES[type(member)] for member in members), path)])
+    return _check(tree, (fitting or members)[0], path)
 
 
 def _check_tagged(tree: Any, structs: list[inspect.StructType], path: str) -> Iterator[Diagnostic]:
@@ -96,13 +98,6 @@ def _kinds(by_tag: Mapping[Any, Any]) -> list[str]:
 
 
 def _unknown_kind(kind: Any, tag_field: str, known: list[str], path: str) -> Diagnostic:
-    if kind in [*notyet.KINDS.get(tag_field, ())]:
-        return diagnose(
-            Code.NOT_SUPPORTED,
-            path,
-            f"the {tag_field} {kind!r} is not supported by this version",
-            hint=f"Supported are: {', '.join(sorted(known))}.",
-        )
     if not isinstance(kind, str):
         return _wrong(kind, "a string", path)
     return diagnose(
@@ -149,7 +144,7 @@ def _check_dict(tree: Any, kind: inspect.DictType, path: str) -> Iterator[Diagno
         yield from _check(value, kind.value_type, child_path(path, key))
 
 
-def _check_items(tree: Any, kind: inspect.VarTupleType, path: str) -> Iterator[Diagnostic]:
+def _check_items(tree: Any, kind: inspect.VarTupleType | inspect.ListType, path: str) -> Iterator[Diagnostic]:
     if not isinstance(tree, list):
         yield _wrong(tree, "an array", path)
         return
@@ -170,7 +165,10 @@ def _check_int(tree: Any, kind: inspect.IntType, path: str) -> Iterator[Diagnost
     if type(tree) is not int:
         yield _wrong(tree, "a whole number", path)
     elif not (kind.ge or 0) <= tree <= (kind.le or tree):
-        yield diagnose(Code.TYPE_WRONG, path, f"{tree} is out of range", hint=f"It is at least {kind.ge or 0}.")
+        at_most = f", and at most {kind.le}" if kind.le is not None and kind.le < 2**53 else ""
+        yield diagnose(
+            Code.TYPE_WRONG, path, f"{tree} is out of range", hint=f"It is at least {kind.ge or 0}{at_most}."
+        )
 
 
 def _leaf(accepted: tuple[type, ...], name: str) -> Callable[[Any, Any, str], Iterator[Diagnostic]]:
@@ -197,8 +195,24 @@ _CHECKS: Final[Mapping[type, Callable[[Any, Any, str], Iterator[Diagnostic]]]] =
     inspect.IntType: _check_int,
     inspect.LiteralType: _check_literal,
     inspect.DictType: _check_dict,
+    inspect.ListType: _check_items,
     inspect.VarTupleType: _check_items,
     inspect.StructType: _check_struct,
+}
+
+_JSON_KINDS: Final[Mapping[type, type]] = {
+    inspect.StrType: str,
+    inspect.IntType: int,
+    inspect.DictType: dict,
+    inspect.ListType: list,
+}
+"""For unions: what each member looks like in JSON."""
+
+_KIND_NAMES: Final[Mapping[type, str]] = {
+    inspect.StrType: "a string",
+    inspect.IntType: "a whole number",
+    inspect.DictType: "an object",
+    inspect.ListType: "an array",
 }
 
 _GRAMMARS: Final[Mapping[str, Callable[[Any, str], Iterator[Diagnostic]]]] = {"condition": check_condition}

@@ -3,37 +3,126 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
 
 from runtara.dsl.conditions import iter_operands, read_condition
-from runtara.dsl.model import ConditionalStep, InputMapping, MappingValue, Reference, Step
+from runtara.dsl.mappings import Composite, Immediate, MappingValue, Reference, SchemaField, Template
+from runtara.dsl.model import ExecutionGraph, FilterStep, Step, SwitchStep, WhileStep
 from runtara.dsl.paths import PathMalformed, child_path, tokenize
+from runtara.dsl.templates import TemplateInvalid, referenced_paths
 
-__all__ = ("iter_values", "referenced_steps")
+__all__ = (
+    "LOOP_ROOTS",
+    "Place",
+    "iter_condition",
+    "iter_values",
+    "paths_in",
+    "referenced_in_condition",
+    "referenced_steps",
+)
+
+LOOP_ROOTS: Final = frozenset({"loop", "iteration"})
+"""The roots that the condition of a While has besides the usual ones."""
 
 
-def iter_values(step: Step, path: str) -> Iterator[tuple[str, MappingValue]]:
-    """All values of a step at ``path``, each with its own document path."""
-    if isinstance(step, ConditionalStep):
-        for operand in iter_operands(read_condition(step.condition, child_path(path, "condition"))):
-            yield operand.path, operand.value
-    else:
-        yield from _iter_mapping(step.input_mapping, child_path(path, "inputMapping"))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value, where it is, and which roots it may use besides those of its graph."""
+
+    path: str
+    value: MappingValue
+    roots: frozenset[str] = frozenset()
 
 
-def _iter_mapping(mapping: InputMapping, path: str) -> Iterator[tuple[str, MappingValue]]:
-    for key, value in mapping.items():
-        yield child_path(path, key), value
+def iter_values(step: Step, path: str) -> Iterator[Place]:
+    """All single values of a step at ``path``, also inside composites and conditions; not those of its graphs."""
+    roots = _condition_roots(step)
+    for found, value in _walk(step, path):
+        yield Place(found, value, roots if ".condition" in found[len(path) :] else frozenset())
+    if isinstance(step, SwitchStep) and step.config is not None:
+        yield from _iter_outputs(step, child_path(path, "config"))
+
+
+def iter_condition(tree: Any, path: str) -> Iterator[Place]:
+    """All single values of a condition."""
+    for operand in iter_operands(read_condition(tree, path)):
+        for found, value in _walk(operand.value, operand.path):
+            yield Place(found, value)
+
+
+def _condition_roots(step: Step) -> frozenset[str]:
+    if isinstance(step, WhileStep):
+        return LOOP_ROOTS
+    return frozenset({"item"}) if isinstance(step, FilterStep) else frozenset()
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, MappingValue]]:
+    if isinstance(node, Immediate | Reference | Template):
+        yield path, node
+    elif isinstance(node, Composite):
+        yield from _walk(node.value, child_path(path, "value"))
+    elif isinstance(node, msgspec.Struct) and not isinstance(node, ExecutionGraph | SchemaField):
+        for name, written in zip(node.__struct_fields__, node.__struct_encode_fields__, strict=True):
+            yield from _walk_field(name, getattr(node, name), child_path(path, written))
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from _walk(value, child_path(path, key))
+    elif isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _walk(value, child_path(path, index))
+
+
+def _walk_field(name: str, value: Any, path: str) -> Iterator[tuple[str, MappingValue]]:
+    if name != "condition" or value is None:
+        yield from _walk(value, path)
+        return
+    for operand in iter_operands(read_condition(value, path)):
+        yield from _walk(operand.value, operand.path)
+
+
+def _iter_outputs(step: SwitchStep, path: str) -> Iterator[Place]:
+    """The values inside the outputs of a Switch, which are plain JSON with values in it."""
+    assert step.config is not None
+    for index, case in enumerate(step.config.cases):
+        case_path = child_path(child_path(path, "cases"), index)
+        yield from _iter_output(case.output, child_path(case_path, "output"))
+    yield from _iter_output(step.config.default, child_path(path, "default"))
+
+
+def _iter_output(tree: Any, path: str) -> Iterator[Place]:
+    if isinstance(tree, dict) and tree.get("valueType") == "reference" and isinstance(tree.get("value"), str):
+        yield Place(path, Reference(value=tree["value"]))
+    elif isinstance(tree, dict) and tree.get("valueType") == "immediate":
+        return
+    elif isinstance(tree, dict | list):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from _iter_output(value, child_path(path, key))
 
 
 def referenced_steps(step: Step) -> frozenset[str]:
-    """The ids in its references to ``steps.<id>``."""
-    references = (value.value for _, value in iter_values(step, "$") if isinstance(value, Reference))
-    return frozenset(found for path in references if (found := _step_in(path)) is not None)
+    """The ids in its references to ``steps.<id>``, in those of its templates as well."""
+    return _steps_in(place.value for place in iter_values(step, "$"))
 
 
-def _step_in(path: str) -> str | None:
+def referenced_in_condition(tree: Any) -> frozenset[str]:
+    """The ids in a condition's references to ``steps.<id>``."""
+    return _steps_in(place.value for place in iter_condition(tree, "$"))
+
+
+def _steps_in(values: Iterator[MappingValue]) -> frozenset[str]:
+    paths = (path for value in values for path in paths_in(value))
+    return frozenset(path[1] for path in paths if len(path) > 1 and path[0] == "steps")
+
+
+def paths_in(value: MappingValue) -> Iterator[tuple[str, ...]]:
+    """The paths that a value looks up; none where it is malformed."""
     try:
-        segments = tokenize(path)
-    except PathMalformed:
-        return None
-    return segments[1] if len(segments) > 1 and segments[0] == "steps" else None
+        if isinstance(value, Reference):
+            yield tokenize(value.value)
+        elif isinstance(value, Template):
+            yield from referenced_paths(value.value)
+    except (PathMalformed, TemplateInvalid):
+        return

@@ -183,6 +183,8 @@ class Wait(Message, frozen=True, array_like=True, tag=25):
 
     name: str
     deadline: datetime | None
+    other_names: tuple[str, ...] = ()
+    """Signals that are as good."""
 
 
 class Parked(Message, frozen=True, array_like=True, tag=26):

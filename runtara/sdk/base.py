@@ -10,6 +10,7 @@ contract, before its effect.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -138,6 +139,21 @@ class Durable(Protocol):
 
         Consumption and checkpoint are one transaction: a replay with the same ``key`` gives the same payload.
         Suspends the instance when it takes long (raises ``InstanceSuspended``).
+        """
+
+    async def take_signal(self, name: str, *, key: str) -> bytes | None:
+        """As ``wait_signal``, but without waiting: None, and nothing stored, when there is no such signal now."""
+
+    async def pause_until(self, at: datetime | None) -> None:
+        """Wait in this process; returns at that time, or earlier when something has come. Suspends nothing.
+
+        Raises no ``Interruption`` that ``interrupt`` would; ``check`` tells whether one came.
+        """
+
+    async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
+        """Returns when a custom signal of one of these names is there, or at that time.
+
+        Suspends the instance when it takes long (raises ``InstanceSuspended``); it consumes nothing. Interruptible.
         """
 
     # -- events and the end

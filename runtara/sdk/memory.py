@@ -6,7 +6,7 @@ was sent and not flushed is lost with the attempt. Crashes can be asked for at e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from runtara.clock import Clock, SystemClock
@@ -199,6 +199,32 @@ class MemoryDurable:
                 self._end("suspended", "waiting_signal", ending, wake_at=deadline)
                 raise ending
             await self._pause_until(park_at if deadline is None else min(deadline, park_at))
+
+    async def take_signal(self, name: str, *, key: str) -> bytes | None:
+        """See ``Durable.take_signal``."""
+        stored = await self.find(key)
+        signal = self._inbox.find_custom(name)
+        if stored is None and signal is not None:
+            stored = self._consume(signal, key)
+        return None if stored == _TIMED_OUT else stored
+
+    async def pause_until(self, at: datetime | None) -> None:
+        """See ``Durable.pause_until``."""
+        if not self.check():
+            await self._inbox.wait(until=at)
+
+    async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
+        """See ``Durable.wait_any``."""
+        await self.interrupt()
+        park_at = self.now() + timedelta(seconds=self._threshold_s)
+        while not any(map(self._inbox.find_custom, names)):
+            if until is not None and self.now() >= until:
+                return
+            if self.now() >= park_at:
+                ending = InstanceSuspended(f"the instance is suspended: it waits for the signals {', '.join(names)}")
+                self._end("suspended", "waiting_signal", ending, wake_at=until)
+                raise ending
+            await self._pause_until(park_at if until is None else min(until, park_at))
 
     def _consume(self, signal: SignalPending, key: str) -> bytes:
         payload = signal.payload or _NO_PAYLOAD

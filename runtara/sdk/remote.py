@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -283,6 +283,33 @@ class RemoteDurable:
                 await self._pause_until(self.now() + timedelta(seconds=_PUSH_S))
             else:
                 await self._pause_until(park_at if deadline is None else min(deadline, park_at))
+
+    async def take_signal(self, name: str, *, key: str) -> bytes | None:
+        """See ``Durable.take_signal``."""
+        stored = await self.find(key)
+        signal = self._attempt.inbox.find_custom(name)
+        if stored is None and signal is not None:
+            stored = await self._consume(signal, key)
+        return None if stored == _TIMED_OUT else stored
+
+    async def pause_until(self, at: datetime | None) -> None:
+        """See ``Durable.pause_until``."""
+        if not self.check():
+            await self._attempt.inbox.wait(until=at)
+
+    async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
+        """See ``Durable.wait_any``."""
+        await self.interrupt()
+        park_at = self.now() + timedelta(seconds=self._threshold_s)
+        first, *others = names
+        while not any(map(self._attempt.inbox.find_custom, names)):
+            if until is not None and self.now() >= until:
+                return
+            if self.now() >= park_at:
+                await self._suspend(Wait(first, until, tuple(others)), f"it waits for the signals {', '.join(names)}")
+                await self._pause_until(self.now() + timedelta(seconds=_PUSH_S))
+            else:
+                await self._pause_until(park_at if until is None else min(until, park_at))
 
     async def _consume(self, signal: SignalPending, key: str) -> bytes | None:
         """The payload, stored under the key in the transaction that consumes the signal; None if it was withdrawn."""

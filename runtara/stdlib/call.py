@@ -9,135 +9,109 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from random import Random
 from typing import Any
 
 import anyio
 import msgspec
 
-from runtara.agents import AgentError, CallContext, Capability, Registry, Resources
-from runtara.clock import Clock
+from runtara.agents import AgentError, Capability
 from runtara.errors import LimitExceeded
-from runtara.protocol.messages import RetryRecord
 from runtara.sdk.base import Durable
-from runtara.stdlib.failures import StepFailed, encode_error
-from runtara.stdlib.retry import RetryPolicy, decide
+from runtara.stdlib.connections import fetch_connection
+from runtara.stdlib.execution import Execution
+from runtara.stdlib.failures import StepFailed
+from runtara.stdlib.retry import RetryPolicy
 from runtara.stdlib.steps import AgentStep
+from runtara.stdlib.tries import Tries
 from runtara.stdlib.values import encode_value
+from runtara.stdlib.waits import Waits
 
-__all__ = ("Caller",)
+__all__ = ("DurableCall",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Calls capabilities durably, for one run."""
+class DurableCall:
+    """One call of a capability, in one place of a run."""
 
+    execution: Execution
+    step: AgentStep
+    key: str
+    retry_key: str
+    """Under which its failed tries are counted; another one when what is around it is tried again."""
     durable: Durable
-    agents: Registry
-    clock: Clock
-    random: Random
-    resources: Resources
+    is_durable: bool
+    waits: Waits
     rate_limit_budget_ms: int
 
-    async def call(self, step: AgentStep, inputs: Mapping[str, Any], *, key: str) -> Any:
+    async def outputs(self, inputs: Mapping[str, Any]) -> Any:
         """The outputs of the step: those that were recorded, or new ones.
 
         Raises:
             StepFailed: it failed finally, now or in an earlier attempt.
         """
-        state = await self.durable.find(key)
+        state = await self.durable.find(self.key)
         if state is None:
-            state = await self._new_state(step, inputs, key)
+            state = await self._new_state(inputs)
         return msgspec.json.decode(state)
 
-    async def _new_state(self, step: AgentStep, inputs: Mapping[str, Any], key: str) -> bytes:
-        capability = self._capability(step)
-        while True:
-            await self._wait_for_turn(step, key)
-            try:
-                state = await self._try(step, capability, inputs, key)
-                return await self._record_result(capability, key, state)
-            except AgentError as error:
-                await self._record_failure(step, key, error)
+    async def _new_state(self, inputs: Mapping[str, Any]) -> bytes:
+        capability = self._capability()
+        tries = Tries(
+            step=self.step,
+            key=self.retry_key,
+            policy=self._policy(),
+            durable=self.durable,
+            waits=self.waits,
+            is_durable=self.is_durable,
+        )
 
-    def _capability(self, step: AgentStep) -> Capability:
-        found = self.agents.find_capability(step.agent, step.capability)
+        async def attempt() -> bytes:
+            return await self._record_result(capability, await self._try(capability, inputs))
+
+        return await tries.until_success(attempt)
+
+    def _capability(self) -> Capability:
+        found = self.execution.agents.find_capability(self.step.agent, self.step.capability)
         if found is None:
-            message = f"this runtime has no capability {step.agent}/{step.capability}"
-            raise StepFailed(step, AgentError("CAPABILITY_NOT_FOUND", message))
+            message = f"this runtime has no capability {self.step.agent}/{self.step.capability}"
+            raise StepFailed(self.step, AgentError("CAPABILITY_NOT_FOUND", message))
         return found
 
-    async def _wait_for_turn(self, step: AgentStep, key: str) -> None:
-        """Returns when the step may be tried: at once, or after the wait that its last failure asked for."""
-        record = self.durable.retry_of(key)
-        if record is None:
-            return
-        if record.next_at is None:
-            raise StepFailed(step, AgentError.from_data(msgspec.json.decode(record.error)))
-        await self.durable.flush()
-        await self.durable.sleep_until(record.next_at)
-
-    async def _try(self, step: AgentStep, capability: Capability, inputs: Mapping[str, Any], key: str) -> bytes:
+    async def _try(self, capability: Capability, inputs: Mapping[str, Any]) -> bytes:
         if capability.info.has_side_effects:
-            await self.durable.flush()
+            await self.execution.durable.flush()
         try:
-            return _encoded(await self._call(step, capability, inputs, key))
+            return _encoded(await self._call(capability, inputs))
         except Exception as error:
             raise AgentError.of(error) from error
 
-    async def _call(self, step: AgentStep, capability: Capability, inputs: Mapping[str, Any], key: str) -> Any:
-        context = self._context(step, key)
-        if step.timeout_ms is None:
+    async def _call(self, capability: Capability, inputs: Mapping[str, Any]) -> Any:
+        connection = None
+        if self.step.connection_id is not None:
+            tag = f"{self.step.agent}_{self.step.capability}"
+            connection = await fetch_connection(self.execution, self.step.connection_id, step=self.step, tag=tag)
+        context = self.execution.context(self.step, self.key, connection)
+        if self.step.timeout_ms is None:
             return await capability.call(inputs, context)
-        with anyio.move_on_after(step.timeout_ms / 1000) as scope:
+        with anyio.move_on_after(self.step.timeout_ms / 1000) as scope:
             return await capability.call(inputs, context, in_thread=True)
         assert scope.cancelled_caught
-        raise AgentError("TIMEOUT", f"no result within {step.timeout_ms} ms", category="transient")
+        raise AgentError("TIMEOUT", f"no result within {self.step.timeout_ms} ms", category="transient")
 
-    def _context(self, step: AgentStep, key: str) -> CallContext:
-        info = self.durable.info
-        return CallContext(
-            instance_id=info.instance_id,
-            tenant_id=info.tenant_id,
-            step_id=step.id,
-            idempotency_key=f"{info.instance_id}:{key}",
-            clock=self.clock,
-            random=self.random,
-            resources=self.resources,
-        )
-
-    async def _record_result(self, capability: Capability, key: str, state: bytes) -> bytes:
+    async def _record_result(self, capability: Capability, state: bytes) -> bytes:
         """The state that holds, which after a race of two attempts may be another one's."""
         try:
             if capability.info.has_side_effects:
-                return await self.durable.save(key, state)
-            self.durable.send(key, state)
+                return await self.durable.save(self.key, state)
+            self.durable.send(self.key, state)
             return state
         except LimitExceeded as error:
             raise AgentError("OUTPUT_TOO_LARGE", f"the result cannot be stored: {error.message}") from error
 
-    async def _record_failure(self, step: AgentStep, key: str, error: AgentError) -> None:
-        """Durable on return, with the time of the next try, or as final."""
-        record = self.durable.retry_of(key)
-        tries, waited_ms = (record.tries, record.waited_ms) if record is not None else (0, 0)
-        again = decide(self._policy(step), error, tries=tries, waited_ms=waited_ms)
-        await self.durable.record_retry(
-            RetryRecord(
-                key=key,
-                tries=tries + 1 if again is None else again.tries,
-                error=encode_error(error.to_data()),
-                next_at=None if again is None else self.durable.now() + timedelta(milliseconds=again.wait_ms),
-                waited_ms=waited_ms if again is None else again.waited_ms,
-            )
-        )
-        if again is None:
-            raise StepFailed(step, error)
-
-    def _policy(self, step: AgentStep) -> RetryPolicy:
+    def _policy(self) -> RetryPolicy:
         return RetryPolicy(
-            max_retries=step.max_retries,
-            delay_ms=step.retry_delay_ms,
+            max_retries=self.step.max_retries,
+            delay_ms=self.step.retry_delay_ms,
             rate_limit_budget_ms=self.rate_limit_budget_ms,
         )
 

@@ -14,11 +14,14 @@ from runtara.clock import Clock, SystemClock
 from runtara.errors import RuntaraError, UnsupportedVersion
 from runtara.limits import OUTPUT_BYTES_MAX
 from runtara.sdk.base import Durable, InstanceFailed
-from runtara.stdlib.call import Caller
+from runtara.stdlib.execution import Execution
 from runtara.stdlib.failures import failed
 from runtara.stdlib.inputs import read_input
-from runtara.stdlib.run import Run
+from runtara.stdlib.run import Place, Run
+from runtara.stdlib.schemas import fitting
+from runtara.stdlib.steps import Scenario
 from runtara.stdlib.values import ValueFailed, encode_value
+from runtara.stdlib.volatile import VolatileDurable
 
 __all__ = ("execute", "main")
 
@@ -30,6 +33,7 @@ async def execute(
     agents: Registry | None = None,
     clock: Clock | None = None,
     random: Random | None = None,
+    connection_url: str | None = None,
 ) -> bytes:
     """Run a generated module, and return its output as JSON.
 
@@ -40,16 +44,23 @@ async def execute(
     """
     try:
         async with Resources() as resources:
-            caller = Caller(
+            scenario: Scenario = module.SCENARIO
+            execution = Execution(
                 durable=durable,
+                volatile=VolatileDurable(durable),
                 agents=agents or registry(),
                 clock=clock or SystemClock(),
                 random=random or Random(),
                 resources=resources,
-                rate_limit_budget_ms=module.SCENARIO.rate_limit_budget_ms,
+                scenario=scenario,
+                connection_url=connection_url,
             )
-            run = Run(durable, caller, read_input(durable.info, module.SCENARIO))
-            return _output(await module.main(run))
+            given = read_input(durable.info, scenario)
+            place = Place(scenario=scenario, waits=durable, is_durable=scenario.durable)
+            result = await module.main(Run(execution, place, given.data, given.variables))
+            output = _output(fitting(result, scenario.output_schema, "the result", "OUTPUT_INVALID"))
+            await durable.flush()
+            return output
     except RuntaraError:
         raise
     except Exception as error:

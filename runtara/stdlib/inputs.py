@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from runtara.sdk.base import InstanceInfo
+from runtara.stdlib.schemas import fitting
 from runtara.stdlib.steps import Scenario
 from runtara.stdlib.values import ValueFailed
 
@@ -43,6 +44,7 @@ def read_input(info: InstanceInfo, scenario: Scenario) -> RunInput:
     if reserved:
         names = ", ".join(reserved)
         raise ValueFailed("INPUT_INVALID", f"variables that begin with _ belong to the platform: {names}")
+    data = fitting(data, scenario.input_schema, "data", "INPUT_INVALID")
     return RunInput(data=data, variables={**scenario.variables, **given, **_built_in(info, scenario)})
 
 

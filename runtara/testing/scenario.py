@@ -21,6 +21,7 @@ from runtara.clock import Clock
 from runtara.compiler import CompilationInput, translate_scenario
 from runtara.compiler.backend.memory import load_module
 from runtara.dsl import Document
+from runtara.dsl.children import library_of
 from runtara.errors import InvalidRequest, NotFound
 from runtara.sdk.base import Durable, Interruption
 from runtara.sdk.memory import MemoryDurable, SimulatedCrash
@@ -88,6 +89,8 @@ async def run_scenario(
     crash_before: int | None = None,
     clock: Clock | None = None,
     store: MemoryInstanceStore | None = None,
+    debug: bool = False,
+    connection_url: str | None = None,
 ) -> RunResult:
     """Compile a scenario and run it to its end.
 
@@ -95,7 +98,7 @@ async def run_scenario(
         document: The scenario.
         data: What references to ``data`` see.
         variables: Set over the defaults of the scenario.
-        children: Not supported by this version.
+        children: The scenarios that it starts, by ``id`` or ``id@version``.
         agents: Doubles; see ``runtara.testing.doubles.registry_with``.
         signals: What happens from outside, in this order.
         crash_after: The first attempt dies after so many persistence calls.
@@ -103,12 +106,14 @@ async def run_scenario(
             world before has happened all the same.
         clock: By default one that starts at a fixed time, and that sleeping moves; so does any ``ManualClock``.
         store: An instance that has begun before, to go on with.
+        debug: Compile it in debug mode.
+        connection_url: Of the service that knows the connections.
 
     Raises:
         ScenarioInvalid: the scenario has errors.
     """
     known = registry_with(agents or {}, registry())
-    module = _compiled(document, children, known)
+    module = _compiled(document, children, known, debug=debug)
     run = _ScriptedRun(
         module=module,
         agents=known,
@@ -117,17 +122,21 @@ async def run_scenario(
         signals=list(signals),
         crash_after=crash_after,
         crash_before=crash_before,
+        connection_url=connection_url,
     )
     run.store.input = encode_value({"data": data, "variables": dict(variables or {})})
     return await run.to_the_end()
 
 
-def _compiled(document: Document, children: Mapping[str, Document] | None, agents: Registry) -> ModuleType:
+def _compiled(
+    document: Document, children: Mapping[str, Document] | None, agents: Registry, *, debug: bool
+) -> ModuleType:
     compilation = CompilationInput(
         tenant_id="test",
         scenario_id="test",
         execution_graph=document,
-        child_scenarios=tuple((children or {}).items()),
+        debug_mode=debug,
+        child_scenarios=library_of(children).children,
     )
     return load_module(translate_scenario(compilation, catalog=agents).layer)
 
@@ -161,6 +170,7 @@ class _ScriptedRun:
     signals: list[ScriptedSignal]
     crash_after: int | None
     crash_before: int | None
+    connection_url: str | None = None
     random: Random = field(default_factory=lambda: Random(0))
     recorder: Recorder = field(default_factory=Recorder)
 
@@ -183,7 +193,14 @@ class _ScriptedRun:
 
     async def _entry(self, durable: Durable) -> bytes:
         agents = self.recorder.watch(self.agents)
-        return await execute(self.module, durable, agents=agents, clock=self.clock, random=self.random)
+        return await execute(
+            self.module,
+            durable,
+            agents=agents,
+            clock=self.clock,
+            random=self.random,
+            connection_url=self.connection_url,
+        )
 
     async def _is_going_on(self) -> bool:
         """Whether another attempt follows, from now on."""

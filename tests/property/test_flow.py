@@ -8,11 +8,20 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from runtara.dsl.flow import Body, Choice, Flow, Joined, Visit, structure
+from runtara.dsl.flow import Arms, Body, Choice, Flow, Joined, Visit, structure
 from runtara.dsl.graph import Graph, Link
 from tests.support.graphs import Case, case_of
 
+WAYS = ("true", "false")
+
 cases = st.integers(0, 2**48).map(case_of)
+
+
+def way_out(case: Case, step: str, choices: dict[str, bool]) -> str:
+    """The way that a step takes; of a fragile one, true is success."""
+    if step in case.fragile:
+        return "next" if choices[step] else "onError"
+    return ("true" if choices[step] else "false") if step in case.forks else "next"
 
 
 def meaning(case: Case, choices: dict[str, bool]) -> tuple[set[str], set[str]]:
@@ -20,8 +29,7 @@ def meaning(case: Case, choices: dict[str, bool]) -> tuple[set[str], set[str]]:
     reached = {case.graph.entry}
     for step in case.graph.topological:
         if step in reached:
-            way = ("true" if choices[step] else "false") if step in case.forks else "next"
-            reached |= set(case.graph.targets(step, way))
+            reached |= set(case.graph.targets(step, way_out(case, step, choices)))
     return reached, reached & case.ends
 
 
@@ -29,8 +37,17 @@ class _End(Exception):
     pass
 
 
+class _Failure(Exception):
+    pass
+
+
 def walk(case: Case, flow: Flow, choices: dict[str, bool]) -> list[str]:
     """What the plan does: the steps in the order in which they run."""
+    return walk_with_failures(case, flow, choices)[0]
+
+
+def walk_with_failures(case: Case, flow: Flow, choices: dict[str, bool]) -> tuple[list[str], bool]:
+    """The steps in the order in which they run, and whether a failure went on at the end of a side."""
     ran: list[str] = []
     marked: set[str] = set()
 
@@ -38,27 +55,37 @@ def walk(case: Case, flow: Flow, choices: dict[str, bool]) -> list[str]:
         marked.update(body.marks)
         for item in body.items:
             match item:
-                case Visit(step, marks):
+                case Visit(step, marks, sides):
                     ran.append(step)
                     if step in case.ends:
                         raise _End
+                    give_up(step, sides)
                     marked.update(marks)
-                case Choice(step, when_true, when_false):
+                case Choice(step, arms, sides):
                     ran.append(step)
-                    go(when_true if choices[step] else when_false)
+                    give_up(step, sides)
+                    go(dict(arms)[way_out(case, step, choices)])
                 case Joined(step, inner):
                     if step in marked:
                         go(inner)
+
+    def give_up(step: str, sides: Arms) -> None:
+        side = dict(sides).get(way_out(case, step, choices))
+        if side is not None:
+            go(side)
+            raise _Failure
 
     try:
         go(flow.body)
     except _End:
         pass
-    return ran
+    except _Failure:
+        return ran, True
+    return ran, False
 
 
 def all_choices(case: Case) -> list[dict[str, bool]]:
-    forks = sorted(case.forks)
+    forks = sorted(case.forks | case.fragile)
     return [dict(zip(forks, ways, strict=True)) for ways in product([True, False], repeat=len(forks))]
 
 
@@ -79,13 +106,23 @@ def test_the_plan_runs_what_the_graph_reaches(case: Case) -> None:
         return
     for choices in all_choices(case):
         reached, ends = meaning(case, choices)
-        ran = walk(case, flow, choices)
+        ran, failed = walk_with_failures(case, flow, choices)
         assert len(ran) == len(set(ran)), "a step ran twice"
-        if not ends:
-            assert set(ran) == reached
-            continue
-        assert {ran[-1]} == ends
         assert set(ran) <= reached
+        if failed:
+            assert not choices[next(step for step in ran if step in case.fragile and not choices[step])]
+        elif ends:
+            assert {ran[-1]} == ends
+        else:
+            assert set(ran) == reached
+
+
+def test_sides_and_handlers_that_come_back_are_both_met() -> None:
+    flows = [(case, case.flow()) for case in map(case_of, range(500))]
+    kept = [(case, flow) for case, flow in flows if not flow.conflicts]
+    assert sum(bool(flow.given_up) for _, flow in kept) > 20
+    assert sum(any(part[1] == "onError" for part in block) for _, flow in kept for block in flow.blocks.values()) > 50
+    assert sum(len(case.fragile) > len(flow.given_up) for case, flow in kept) > 20
 
 
 @given(case=cases)
@@ -116,8 +153,9 @@ def test_an_end_waits_for_everything_that_does_not_depend_on_it(case: Case) -> N
         return
     for choices in all_choices(case):
         reached, ends = meaning(case, choices)
-        for end in ends:
-            left_out = reached - set(walk(case, flow, choices))
+        ran, failed = walk_with_failures(case, flow, choices)
+        for end in ends if not failed else ():
+            left_out = reached - set(ran)
             assert all(_comes_after_the_branch_of(case, flow, end, step) for step in left_out)
 
 
@@ -148,8 +186,9 @@ def test_a_step_runs_after_those_it_refers_to(case: Case, data: st.DataObject) -
 
 def test_the_arms_of_a_conditional_meet_again_without_a_mark() -> None:
     links = (Link("c", "a", "true"), Link("c", "b", "false"), Link("a", "z"), Link("b", "z"))
-    flow = structure(Graph("c", ("c", "a", "b", "z"), links), forks=["c"], ends=[], needs={})
-    assert flow.body == Body((Choice("c", Body((Visit("a"),)), Body((Visit("b"),))), Visit("z")))
+    flow = structure(Graph("c", ("c", "a", "b", "z"), links), forks={"c": WAYS}, ends=[], needs={})
+    arms = (("true", Body((Visit("a"),))), ("false", Body((Visit("b"),))))
+    assert flow.body == Body((Choice("c", arms), Visit("z")))
     assert flow.marks == ()
 
 
@@ -160,20 +199,20 @@ def test_a_shared_tail_appears_once_under_a_mark() -> None:
         Link("d", "x", "true"),
         Link("d", "y", "false"),
     )
-    flow = structure(Graph("c", ("c", "d", "x", "y"), links), forks=["c", "d"], ends=[], needs={})
+    flow = structure(Graph("c", ("c", "d", "x", "y"), links), forks={"c": WAYS, "d": WAYS}, ends=[], needs={})
     assert flow.marks == ("x",)
     assert flow.body.items[-1] == Joined("x", Body((Visit("x"),)))
 
 
 def test_an_early_end_needs_no_mark() -> None:
     links = (Link("c", "f", "true"), Link("c", "d", "false"), Link("d", "x", "true"), Link("d", "x", "false"))
-    flow = structure(Graph("c", ("c", "d", "x", "f"), links), forks=["c", "d"], ends=["f"], needs={})
+    flow = structure(Graph("c", ("c", "d", "x", "f"), links), forks={"c": WAYS, "d": WAYS}, ends=["f"], needs={})
     assert flow.marks == ()
 
 
 def test_two_ends_of_one_fan_out_are_a_conflict() -> None:
     links = (Link("a", "f"), Link("a", "g"))
-    flow = structure(Graph("a", ("a", "f", "g"), links), forks=[], ends=["f", "g"], needs={})
+    flow = structure(Graph("a", ("a", "f", "g"), links), forks={}, ends=["f", "g"], needs={})
     assert [conflict.kind for conflict in flow.conflicts] == ["ends"]
 
 
@@ -181,5 +220,5 @@ def test_two_ends_of_one_fan_out_are_a_conflict() -> None:
 def test_branches_nest_to_the_limit_and_not_one_deeper(levels: int) -> None:
     steps = (*(f"c{level}" for level in range(levels)), "x")
     links = tuple(Link(one, other, "true") for one, other in pairwise(steps))
-    flow = structure(Graph("c0", steps, links), forks=steps[:-1], ends=[], needs={})
+    flow = structure(Graph("c0", steps, links), forks=dict.fromkeys(steps[:-1], WAYS), ends=[], needs={})
     assert [conflict.kind for conflict in flow.conflicts] == ([] if levels == 64 else ["depth"])

@@ -14,9 +14,17 @@ class Case:
     graph: Graph
     forks: frozenset[str]
     ends: frozenset[str]
+    fragile: frozenset[str]
+    """Steps whose failure is handled."""
 
     def flow(self, needs: dict[str, frozenset[str]] | None = None) -> Flow:
-        return structure(self.graph, forks=self.forks, ends=self.ends, needs=needs or {})
+        return structure(
+            self.graph,
+            forks=dict.fromkeys(self.forks, ("true", "false")),
+            ends=self.ends,
+            needs=needs or {},
+            handlers=dict.fromkeys(self.fragile, ("onError",)),
+        )
 
 
 def case_of(seed: int) -> Case:
@@ -26,7 +34,7 @@ def case_of(seed: int) -> Case:
     """
     chance = Random(seed)
     steps = tuple(f"s{number}" for number in range(chance.randint(1, 14)))
-    kinds = {step: chance.choices(["plain", "fork", "end"], [4, 5, 2])[0] for step in steps}
+    kinds = {step: chance.choices(["plain", "fork", "end", "fragile"], [4, 5, 2, 3])[0] for step in steps}
     links = tuple(link for step in steps for link in _links_of(step, steps, kinds[step], chance))
     reached = Graph("s0", steps, links).breadth_first
     graph = Graph(
@@ -34,12 +42,14 @@ def case_of(seed: int) -> Case:
         tuple(step for step in steps if step in reached),
         tuple(link for link in links if link.source in reached),
     )
-    forks, ends = (frozenset(step for step in reached if kinds[step] == kind) for kind in ("fork", "end"))
-    return Case(graph, forks, ends)
+    forks, ends, fragile = (
+        frozenset(step for step in reached if kinds[step] == kind) for kind in ("fork", "end", "fragile")
+    )
+    return Case(graph, forks, ends, fragile)
 
 
 def _links_of(step: str, steps: tuple[str, ...], kind: str, chance: Random) -> list[Link]:
     near = steps[steps.index(step) + 1 :][:5]
-    ways = {"plain": ["next"], "fork": ["true", "false"], "end": []}[kind]
+    ways = {"plain": ["next"], "fork": ["true", "false"], "end": [], "fragile": ["next", "onError"]}[kind]
     arms = {way: chance.choices([0, 1, 2], [1, 10, 3])[0] for way in ways}
     return [Link(step, target, way) for way in ways for target in chance.sample(near, min(arms[way], len(near)))]

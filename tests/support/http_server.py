@@ -76,7 +76,7 @@ class RecordingServer:
                 async with self._arrived:
                     self.requests.append(request)
                     self._arrived.notify_all()
-                answer = self._next_answer(request.path)
+                answer = self.next_answer(request)
                 if answer.breaks:
                     return
                 if answer.hangs:
@@ -89,8 +89,9 @@ class RecordingServer:
         finally:
             writer.close()
 
-    def _next_answer(self, path: str) -> Answer:
-        answers = self._answers.get(path, [Answer()])
+    def next_answer(self, request: Request) -> Answer:
+        """What this request gets."""
+        answers = self._answers.get(request.path, [Answer()])
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
@@ -121,9 +122,9 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -
 
 
 @asynccontextmanager
-async def recording_http_server() -> AsyncIterator[RecordingServer]:
+async def recording_http_server(server: RecordingServer | None = None) -> AsyncIterator[RecordingServer]:
     """A server on a free port of loopback, gone at the end with all its connections."""
-    recording = RecordingServer()
+    recording = server or RecordingServer()
     connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -135,14 +136,14 @@ async def recording_http_server() -> AsyncIterator[RecordingServer]:
         finally:
             connections.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()[:2]
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = listener.sockets[0].getsockname()[:2]
     recording.url = f"http://{host}:{port}"
     try:
         yield recording
     finally:
-        server.close()
+        listener.close()
         for task in list(connections):
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
-        await server.wait_closed()
+        await listener.wait_closed()

@@ -131,6 +131,9 @@ ONE_PAST: dict[str, tuple[str, ...]] = {
     "SIGNAL_PAYLOAD_BYTES_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
     "START_ENV_BYTES_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
     "STOP_GRACE_S_MAX": (f"{_MANAGEMENT}::test_one_past_a_limit_is_refused_with_the_limit",),
+    "STEP_EVENT_VALUE_BYTES_MAX": (
+        "tests/unit/stdlib/test_trace.py::test_a_value_is_shown_whole_to_the_limit_and_cut_one_past_it",
+    ),
     "TEMPLATE_CHARACTERS_MAX": (f"{_TEMPLATES}::test_a_template_has_so_many_characters_and_not_one_more",),
     "TEMPLATE_OUTPUT_CHARACTERS_MAX": (f"{_TEMPLATES}::test_a_text_has_so_many_characters_and_not_one_more",),
     "TEMPLATE_WORK_MAX": (f"{_TEMPLATES}::test_a_rendering_does_so_much_work_and_not_one_unit_more",),

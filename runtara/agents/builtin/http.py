@@ -80,7 +80,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the status was 2xx."""
 
 
-@agent(id="http", name="HTTP")
+@agent(id="http", name="HTTP", supports_connections=True, integration_ids=("http_bearer", "http_api_key"))
 class Http:
     """Requests to HTTP services."""
 
@@ -88,8 +88,10 @@ class Http:
     async def request(self, request: Request, context: CallContext) -> Response:
         """Send a request and read the answer.
 
-        The header ``Idempotency-Key`` has the token of the call, unless the step sets one.
+        The header ``Idempotency-Key`` has the token of the call, unless the step sets one. The step's connection gives
+        a header of authorization, and the beginning of a URL that has none; what the step sets itself stays.
         """
+        request = _with_connection(request, context.connection)
         client = await context.resources.get("http.client", _open_client)
         headers, content = _headers(request, context.idempotency_key), _content(request)
         try:
@@ -130,6 +132,28 @@ async def _exchange(
 
 
 # ---- what is sent
+
+
+def _with_connection(request: Request, connection: Mapping[str, Any] | None) -> Request:
+    """The request with what the connection gives. Source: dsl.md §10."""
+    if connection is None:
+        return request
+    parameters = connection["parameters"]
+    given = {name.lower() for name in request.headers}
+    offered = {name: value for name, value in _authorization(connection).items() if name.lower() not in given}
+    url, base = request.url, parameters.get("base_url")
+    if base and not urlsplit(url).scheme:
+        url = f"{str(base).rstrip('/')}/{url.lstrip('/')}"
+    return msgspec.structs.replace(request, url=url, headers={**offered, **request.headers})
+
+
+def _authorization(connection: Mapping[str, Any]) -> dict[str, str]:
+    parameters, kind = connection["parameters"], connection.get("integration_id")
+    if kind == "http_bearer" and "token" in parameters:
+        return {"Authorization": f"Bearer {parameters['token']}"}
+    if kind == "http_api_key" and "api_key" in parameters:
+        return {str(parameters.get("header_name") or "X-API-Key"): str(parameters["api_key"])}
+    raise AgentError("HTTP_CONNECTION_UNUSABLE", f"a connection of the type {kind!r} cannot be used for HTTP")
 
 
 def _with_query(url: str, parameters: Mapping[str, str]) -> str:

@@ -8,7 +8,8 @@ from runtara.dsl.catalog import AgentInfo, CapabilityField, CapabilityInfo, Cata
 from runtara.dsl.coercion import coerce_input, fits
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
 from runtara.dsl.draft import GraphDraft
-from runtara.dsl.model import AgentStep, Immediate, InputMapping
+from runtara.dsl.mappings import Immediate, InputMapping
+from runtara.dsl.model import AgentStep
 from runtara.dsl.paths import child_path
 from runtara.dsl.structure import describe
 
@@ -16,13 +17,15 @@ __all__ = ("check_capabilities",)
 
 
 def check_capabilities(draft: GraphDraft, catalog: Catalog) -> Iterator[Diagnostic]:
-    """Everything that is wrong with the calls of all Agent steps."""
-    for step in draft.steps.values():
-        if isinstance(step.step, AgentStep):
-            yield from _check_call(step.step, step.path, catalog)
+    """Everything that is wrong with the calls of all Agent steps of a graph and of those inside it."""
+    for graph in draft.with_subgraphs:
+        tools = graph.tools
+        for step in graph.steps.values():
+            if isinstance(step.step, AgentStep):
+                yield from _check_call(step.step, step.path, catalog, is_tool=step.key in tools)
 
 
-def _check_call(step: AgentStep, path: str, catalog: Catalog) -> Iterator[Diagnostic]:
+def _check_call(step: AgentStep, path: str, catalog: Catalog, *, is_tool: bool) -> Iterator[Diagnostic]:
     agent = catalog.find_agent(step.agent_id)
     if agent is None:
         hint = suggestion(step.agent_id, catalog.agent_ids(), what="agent")
@@ -34,7 +37,7 @@ def _check_call(step: AgentStep, path: str, catalog: Catalog) -> Iterator[Diagno
     if capability is None:
         yield _unknown_capability(step, agent, child_path(path, "capabilityId"))
         return
-    yield from _check_inputs(step.input_mapping, capability, child_path(path, "inputMapping"))
+    yield from _check_inputs(step.input_mapping, capability, child_path(path, "inputMapping"), is_tool=is_tool)
 
 
 def _unknown_capability(step: AgentStep, agent: AgentInfo, path: str) -> Diagnostic:
@@ -44,7 +47,9 @@ def _unknown_capability(step: AgentStep, agent: AgentInfo, path: str) -> Diagnos
     return diagnose(Code.CAPABILITY_UNKNOWN, path, message, hint=hint)
 
 
-def _check_inputs(mapping: InputMapping, capability: CapabilityInfo, path: str) -> Iterator[Diagnostic]:
+def _check_inputs(
+    mapping: InputMapping, capability: CapabilityInfo, path: str, *, is_tool: bool
+) -> Iterator[Diagnostic]:
     if capability.open_inputs:
         return
     given: dict[str, str] = {}
@@ -60,7 +65,8 @@ def _check_inputs(mapping: InputMapping, capability: CapabilityInfo, path: str) 
         if isinstance(value, Immediate) and name == key:
             yield from _check_immediate(value.value, field, child_path(child_path(path, key), "value"))
     for field in capability.inputs:
-        if field.required and field.name not in given:
+        # What a tool is not given here, the model gives.
+        if field.required and field.name not in given and not is_tool:
             message = f"the required input {field.name!r} of {capability.id!r} is not given"
             yield diagnose(Code.INPUT_MISSING, path, message, hint=field.description)
 

@@ -2,154 +2,204 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
-from runtara.dsl.catalog import Catalog
+from msgspec import UNSET
+
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
-from runtara.dsl.draft import GraphDraft, StepDraft
-from runtara.dsl.flow import Flow, structure
-from runtara.dsl.graph import Graph
-from runtara.dsl.model import AgentStep, ConditionalStep, Reference
-from runtara.dsl.paths import PathMalformed, child_path, tokenize
-from runtara.dsl.rules.shape import graph_of, steps_of_kind
-from runtara.dsl.values import iter_values, referenced_steps
+from runtara.dsl.draft import StepDraft
+from runtara.dsl.mappings import MappingValue, Reference, SchemaField, SchemaFields, Template
+from runtara.dsl.paths import PathMalformed, child_path, format_path, tokenize
+from runtara.dsl.rules.scopes import ERROR_ROOTS, Scope, inner_scope
+from runtara.dsl.shapes import ERROR_FIELDS, entry_fields, output_fields
+from runtara.dsl.templates import TemplateInvalid, referenced_paths
+from runtara.dsl.values import iter_condition, iter_values
+from runtara.dsl.ways import ON_ERROR
 
-__all__ = ("BUILT_IN_VARIABLES", "STEP_ENTRY_FIELDS", "check_references", "flow_of")
+__all__ = ("check_references",)
 
-BUILT_IN_VARIABLES: Final = ("_scenario_id", "_instance_id", "_tenant_id")
-"""Always there under ``variables``."""
-
-STEP_ENTRY_FIELDS: Final = ("stepId", "stepName", "stepType", "outputs")
-"""What ``steps.<id>`` has. Source: dsl.md §3.0."""
-
-_ROOTS: Final = ("data", "variables", "steps", "scenario")
-_ROOTS_ELSEWHERE: Final = ("loop", "item", "iteration", "__error", "error")
+_ROOTS_ELSEWHERE: Final = ("loop", "item", "iteration", *ERROR_ROOTS)
 
 
-def flow_of(graph: Graph, draft: GraphDraft) -> Flow:
-    """The plan of a graph that has no cycle."""
-    needs = {
-        step.key: frozenset(
-            other
-            for other in referenced_steps(step.step)
-            if other in graph.reach and other != step.key and other not in graph.reach[step.key]
-        )
-        for step in draft.steps.values()
-        if step.step is not None and step.key in graph.reach
-    }
-    forks, ends = (steps_of_kind(draft, kind) & graph.reach.keys() for kind in ("Conditional", "Finish"))
-    return structure(graph, forks=forks, ends=ends, needs=needs)
-
-
-def check_references(draft: GraphDraft, catalog: Catalog) -> Iterator[Diagnostic]:
-    """Everything that is wrong with the references of all steps, and with the order that they ask for."""
-    scope = _Scope(draft, catalog)
-    for step in draft.steps.values():
-        for path, value in iter_values(step.step, step.path) if step.step is not None else ():
-            if isinstance(value, Reference):
-                yield from _check_reference(value.value, step, scope, child_path(path, "value"))
+def check_references(scope: Scope) -> Iterator[Diagnostic]:
+    """Everything that is wrong with the references of a graph and those inside it, and with the order they ask for."""
+    for step in scope.draft.steps.values():
+        for place in iter_values(step.step, step.path) if step.step is not None else ():
+            yield from _Check(scope, step, tuple(place.roots)).value(place.value, place.path)
+        inside = inner_scope(step, scope)
+        if inside is not None:
+            yield from check_references(inside)
+    yield from _check_edges(scope)
     yield from _check_conflicts(scope)
 
 
-@dataclass
-class _Scope:
-    draft: GraphDraft
-    catalog: Catalog
-
-    @cached_property
-    def graph(self) -> Graph | None:
-        graph = graph_of(self.draft)
-        return None if graph is None or graph.find_cycle() is not None else graph
-
-    @cached_property
-    def flow(self) -> Flow | None:
-        return None if self.graph is None else flow_of(self.graph, self.draft)
-
-    def output_fields(self, step: StepDraft) -> tuple[str, ...]:
-        """The fields of its outputs, where all are known."""
-        if isinstance(step.step, ConditionalStep):
-            return ("result",)
-        if not isinstance(step.step, AgentStep):
-            return ()
-        agent = self.catalog.find_agent(step.step.agent_id)
-        capability = agent.find_capability(step.step.capability_id) if agent is not None else None
-        return () if capability is None else tuple(field.name for field in capability.output.fields)
+def _check_edges(scope: Scope) -> Iterator[Diagnostic]:
+    for edge in scope.draft.edges:
+        source = scope.draft.steps.get(edge.source)
+        if edge.condition is None or source is None:
+            continue
+        roots = ERROR_ROOTS if edge.label == ON_ERROR else ()
+        for place in iter_condition(edge.condition, child_path(edge.path, "condition")):
+            yield from _Check(scope, source, roots, is_after=edge.label != ON_ERROR).value(place.value, place.path)
 
 
-def _check_reference(text: str, step: StepDraft, scope: _Scope, path: str) -> Iterator[Diagnostic]:
-    try:
-        root, *rest = tokenize(text)
-    except PathMalformed as error:
-        hint = "Write names and indices with dots or brackets: data.items[0]['unit price']."
-        yield diagnose(Code.PATH_MALFORMED, path, f"{text!r} is not a path: {error}", hint=hint)
+@dataclass(frozen=True)
+class _Check:
+    """The references of one step, or of the conditions behind it."""
+
+    scope: Scope
+    step: StepDraft
+    roots: Sequence[str]
+    is_after: bool = False
+    """The step itself has run."""
+
+    def value(self, value: MappingValue, path: str) -> Iterator[Diagnostic]:
+        """What is wrong with a value."""
+        if isinstance(value, Reference):
+            yield from self._reference(value, child_path(path, "value"))
+        elif isinstance(value, Template):
+            yield from self._template(value.value, child_path(path, "value"))
+
+    def _reference(self, reference: Reference, path: str) -> Iterator[Diagnostic]:
+        text = reference.value
+        try:
+            segments = tokenize(text)
+        except PathMalformed as error:
+            hint = "Write names and indices with dots or brackets: data.items[0]['unit price']."
+            yield diagnose(Code.PATH_MALFORMED, path, f"{text!r} is not a path: {error}", hint=hint)
+            return
+        # The input of a run may set more variables than are declared: who gives a default expects that it may not.
+        if segments[0] != "variables" or reference.default is UNSET:
+            yield from self._segments(segments, text, path)
+
+    def _template(self, text: str, path: str) -> Iterator[Diagnostic]:
+        try:
+            found = referenced_paths(text)
+        except TemplateInvalid as error:
+            yield diagnose(Code.PATH_MALFORMED, path, f"this is not a template: {error}")
+            return
+        for segments in sorted(found):
+            yield from self._segments(segments, format_path(segments), path)
+
+    def _segments(self, segments: Sequence[str], text: str, path: str) -> Iterator[Diagnostic]:
+        root, *rest = segments
+        if root == "variables" and rest:
+            yield from self._variable(rest[0], path)
+        elif root == "steps" and rest:
+            yield from self._step_reference(rest, path)
+        elif root == "scenario":
+            yield from self._scenario(rest, text, path)
+        elif root == "data" and rest and self.scope.data:
+            yield from _check_fields(rest, self.scope.data, text, path)
+        elif root in ERROR_ROOTS and self._has_error():
+            yield from _check_error_field(rest, path)
+        elif root not in (*self.scope.roots, *self.roots):
+            yield self._unknown_root(root, text, path)
+
+    def _has_error(self) -> bool:
+        return "error" in self.roots or self.step.key in self.scope.handling
+
+    def _unknown_root(self, root: str, text: str, path: str) -> Diagnostic:
+        known = (*self.scope.roots, *self.roots)
+        if root in _ROOTS_ELSEWHERE:
+            message = f"{root!r} has no value in this place"
+            return diagnose(Code.ROOT_OUT_OF_SCOPE, path, message, hint=f"Here are: {', '.join(known)}.")
+        message = f"{text!r} begins with {root!r}, which is not there"
+        return diagnose(Code.ROOT_UNKNOWN, path, message, hint=suggestion(root, known, what="root"))
+
+    def _variable(self, name: str, path: str) -> Iterator[Diagnostic]:
+        known = self.scope.all_variables
+        if name not in known:
+            hint = suggestion(name, known, what="variable")
+            yield diagnose(Code.VARIABLE_UNKNOWN, path, f"the scenario has no variable {name!r}", hint=hint)
+
+    def _scenario(self, rest: list[str], text: str, path: str) -> Iterator[Diagnostic]:
+        if rest[:1] not in ([], ["inputs"]) or rest[1:2] not in ([], ["data"], ["variables"]):
+            hint = "'scenario.inputs.data' is 'data', and 'scenario.inputs.variables' is 'variables'."
+            yield diagnose(Code.ROOT_UNKNOWN, path, f"{text!r} leads to nothing", hint=hint)
+        elif rest[1:2] == ["variables"] and rest[2:]:
+            yield from self._variable(rest[2], path)
+        elif rest[1:2] == ["data"] and rest[2:] and self.scope.data:
+            yield from _check_fields(rest[2:], self.scope.data, text, path)
+
+    def _step_reference(self, rest: list[str], path: str) -> Iterator[Diagnostic]:
+        other = self.scope.draft.steps.get(rest[0])
+        if other is not None:
+            yield from self._entry(rest[1:], other, path)
+            yield from self._order(other.key, path)
+        elif rest[0] in ERROR_ROOTS:
+            if not self._has_error():
+                yield diagnose(Code.ROOT_OUT_OF_SCOPE, path, f"'steps.{rest[0]}' has no value in this place")
+            yield from _check_error_field(rest[1:], path)
+        elif rest[0] in self.scope.outer_steps:
+            message = f"the step {rest[0]!r} is in a graph around this one, and cannot be seen from here"
+            hint = "Hand its result over as a variable in the config of the loop."
+            yield diagnose(Code.STEP_UNKNOWN, path, message, hint=hint)
+        else:
+            hint = suggestion(rest[0], self.scope.draft.steps, what="step")
+            yield diagnose(Code.STEP_UNKNOWN, path, f"there is no step {rest[0]!r}", hint=hint)
+
+    def _entry(self, rest: list[str], other: StepDraft, path: str) -> Iterator[Diagnostic]:
+        if other.step is None or not rest:
+            return
+        known: tuple[str, ...] = entry_fields(other.step)
+        if rest[:1] == ["outputs"]:
+            rest, known = rest[1:], output_fields(other.step, self.scope.catalog)
+        if rest and known and rest[0] not in known:
+            message = f"the step {other.key!r} has no {rest[0]!r} there"
+            yield diagnose(Code.FIELD_OF_STEP_UNKNOWN, path, message, hint=suggestion(rest[0], known, what="field"))
+
+    def _order(self, other: str, path: str) -> Iterator[Diagnostic]:
+        graph, flow = self.scope.graph, self.scope.flow
+        step = self.scope.tools.get(self.step.key, self.step.key)
+        if graph is None or flow is None or not {other, step} <= graph.reach.keys():
+            return
+        if other == step:
+            if self.is_after:
+                return
+            reason = "refers to itself"
+        elif other in graph.reach[step]:
+            reason = f"runs before {other!r}"
+        elif flow.excludes(other, step):
+            reason = f"stands on another branch than {other!r}: only one of them runs"
+        else:
+            return
+        message = f"the step {step!r} {reason}, so its result can never be there"
+        yield diagnose(Code.STEP_CANNOT_HAVE_RUN, path, message, hint="Refer to a step that leads here.")
+
+
+def _check_error_field(rest: Sequence[str], path: str) -> Iterator[Diagnostic]:
+    if rest and rest[0] not in ERROR_FIELDS:
+        hint = suggestion(rest[0], ERROR_FIELDS, what="field")
+        yield diagnose(Code.FIELD_OF_STEP_UNKNOWN, path, f"an error has no {rest[0]!r}", hint=hint)
+
+
+def _check_fields(segments: Sequence[str], fields: SchemaFields, text: str, path: str) -> Iterator[Diagnostic]:
+    """The way through a schema, as far as it is described."""
+    name, *rest = segments
+    if name not in fields:
+        hint = suggestion(name, fields, what="field")
+        yield diagnose(Code.DATA_FIELD_UNKNOWN, path, f"the inputSchema has no field {name!r}", hint=hint)
         return
-    if root == "variables" and rest:
-        yield from _check_variable(rest[0], scope, path)
-    elif root == "steps" and rest:
-        yield from _check_step(rest, step, scope, path)
-    elif root == "scenario":
-        yield from _check_scenario(rest, text, path)
-    elif root in _ROOTS_ELSEWHERE:
-        message = f"{root!r} has no value in this place"
-        yield diagnose(Code.ROOT_OUT_OF_SCOPE, path, message, hint=f"Here are: {', '.join(_ROOTS)}.")
-    elif root not in _ROOTS:
-        hint = suggestion(root, _ROOTS, what="root")
-        yield diagnose(Code.ROOT_UNKNOWN, path, f"{text!r} begins with {root!r}, which is not there", hint=hint)
+    yield from _check_inside(rest, fields[name], text, path)
 
 
-def _check_variable(name: str, scope: _Scope, path: str) -> Iterator[Diagnostic]:
-    known = [*scope.draft.variables, *BUILT_IN_VARIABLES]
-    if name not in known:
-        hint = suggestion(name, known, what="variable")
-        yield diagnose(Code.VARIABLE_UNKNOWN, path, f"the scenario has no variable {name!r}", hint=hint)
-
-
-def _check_scenario(rest: list[str], text: str, path: str) -> Iterator[Diagnostic]:
-    if rest[:1] not in ([], ["inputs"]) or rest[1:2] not in ([], ["data"], ["variables"]):
-        hint = "'scenario.inputs.data' is 'data', and 'scenario.inputs.variables' is 'variables'."
-        yield diagnose(Code.ROOT_UNKNOWN, path, f"{text!r} leads to nothing", hint=hint)
-
-
-def _check_step(rest: list[str], step: StepDraft, scope: _Scope, path: str) -> Iterator[Diagnostic]:
-    other = scope.draft.steps.get(rest[0])
-    if other is None and rest[0] in ("error", "__error"):
-        yield diagnose(Code.ROOT_OUT_OF_SCOPE, path, f"'steps.{rest[0]}' has no value in this place")
-    elif other is None:
-        hint = suggestion(rest[0], scope.draft.steps, what="step")
-        yield diagnose(Code.STEP_UNKNOWN, path, f"there is no step {rest[0]!r}", hint=hint)
-    else:
-        yield from _check_fields(rest[1:], other, scope, path)
-        yield from _check_order(other.key, step.key, scope, path)
-
-
-def _check_fields(rest: list[str], other: StepDraft, scope: _Scope, path: str) -> Iterator[Diagnostic]:
-    known: tuple[str, ...] = STEP_ENTRY_FIELDS
-    if rest[:1] == ["outputs"] and scope.output_fields(other):
-        rest, known = rest[1:], scope.output_fields(other)
-    if rest and rest[0] not in known:
-        message = f"the step {other.key!r} has no {rest[0]!r} there"
-        yield diagnose(Code.FIELD_OF_STEP_UNKNOWN, path, message, hint=suggestion(rest[0], known, what="field"))
-
-
-def _check_order(other: str, step: str, scope: _Scope, path: str) -> Iterator[Diagnostic]:
-    if scope.graph is None or scope.flow is None or not {other, step} <= scope.graph.reach.keys():
+def _check_inside(rest: list[str], field: SchemaField, text: str, path: str) -> Iterator[Diagnostic]:
+    if not rest:
         return
-    if other == step:
-        reason = "refers to itself"
-    elif other in scope.graph.reach[step]:
-        reason = f"runs before {other!r}"
-    elif scope.flow.excludes(other, step):
-        reason = f"stands on another branch than {other!r}: only one of them runs"
-    else:
-        return
-    message = f"the step {step!r} {reason}, so its result can never be there"
-    yield diagnose(Code.STEP_CANNOT_HAVE_RUN, path, message, hint="Refer to a step that leads here.")
+    if field.type == "object" and field.properties:
+        yield from _check_fields(rest, field.properties, text, path)
+    elif field.type == "array" and rest[0].lstrip("-").isdigit():
+        if field.items is not None:
+            yield from _check_inside(rest[1:], field.items, text, path)
+    elif field.type not in ("object", "file"):
+        message = f"{text!r} asks for {rest[0]!r} of a value of type {field.type}"
+        yield diagnose(Code.FIELD_OF_VALUE_UNKNOWN, path, message, hint="Only objects have fields.")
 
 
-def _check_conflicts(scope: _Scope) -> Iterator[Diagnostic]:
+def _check_conflicts(scope: Scope) -> Iterator[Diagnostic]:
     path = child_path(scope.draft.path, "executionPlan")
     for conflict in scope.flow.conflicts if scope.flow is not None else ():
         names = " and ".join(repr(step) for step in conflict.steps)
@@ -157,7 +207,7 @@ def _check_conflicts(scope: _Scope) -> Iterator[Diagnostic]:
             message = f"each of {names} would have to run before the others, by their references"
             yield diagnose(Code.STEP_CANNOT_HAVE_RUN, path, message, hint="Add edges that give them an order.")
         elif conflict.kind == "ends":
-            message = f"one run comes to both Finish steps, {names}, so which one decides is not defined"
+            message = f"one run comes to both ends, {names}, so which one decides is not defined"
             hint = "Bring the arms together before the Finish, or label edges of a Conditional."
             yield diagnose(Code.FAN_OUT_AMBIGUOUS, path, message, hint=hint)
         else:

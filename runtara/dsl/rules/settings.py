@@ -1,67 +1,153 @@
-"""Settings: numbers that work and are probably not meant, constants of the wrong type, options that have to wait."""
+"""Settings: numbers that work and are probably not meant, constants and schemas of the wrong type, malformed keys."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+from msgspec import UNSET
+
 from runtara.dsl.catalog import CapabilityField
 from runtara.dsl.coercion import fits
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose
-from runtara.dsl.draft import Draft, GraphDraft, StepDraft
-from runtara.dsl.model import AgentStep, ConditionalStep, InputMapping
-from runtara.dsl.paths import child_path
+from runtara.dsl.draft import GraphDraft, StepDraft
+from runtara.dsl.mappings import Immediate, SchemaField, SchemaFields
+from runtara.dsl.model import DelayStep, GroupByStep, SplitStep, WaitForSignalStep
+from runtara.dsl.paths import PathMalformed, child_path, tokenize
+from runtara.dsl.schemas import SchemaMisfit, check_value, compile_pattern
 from runtara.dsl.structure import describe
 
-__all__ = ("check_options", "check_settings")
+__all__ = ("check_settings",)
 
-_MANY_RETRIES: Final = 50
-_LONG_MS: Final = 3_600_000
+_BOUNDS: Final[dict[str, tuple[int, Code, str]]] = {
+    "max_retries": (50, Code.MANY_RETRIES, "{value} retries are more than {bound}"),
+    "retry_delay": (3_600_000, Code.LONG_RETRY_DELAY, "the first retry waits {hours}"),
+    "parallelism": (100, Code.MUCH_PARALLELISM, "{value} items at a time are more than {bound}"),
+    "max_iterations": (10_000, Code.MANY_ITERATIONS, "{value} iterations are more than {bound}"),
+    "timeout": (3_600_000, Code.LONG_TIMEOUT, "one try may take {hours}"),
+    "turn_timeout": (3_600_000, Code.LONG_TIMEOUT, "one turn may take {hours}"),
+}
+"""Beyond these numbers people are asked whether they mean it."""
 
-
-def check_options(draft: Draft) -> Iterator[Diagnostic]:
-    """What is wrong with the options of the document itself."""
-    for name, unsupported in (("debugMode", True), ("durable", False)):
-        if draft.is_wrapped and draft.tree.get(name) is unsupported:
-            message = f"{name}: {'true' if unsupported else 'false'} is not supported by this version"
-            yield diagnose(Code.NOT_SUPPORTED, child_path("$", name), message)
+_MAPPINGS: Final = ("input_mapping", "context", "variables", "correlation")
 
 
 def check_settings(draft: GraphDraft) -> Iterator[Diagnostic]:
-    """What is wrong with the numbers, target keys and constants of a graph."""
+    """What is wrong with the numbers, target keys, constants and schemas of a graph, and of those inside it."""
+    for graph in draft.with_subgraphs:
+        yield from _check_variables(graph)
+        for name, schema in (("inputSchema", graph.input_schema), ("outputSchema", graph.output_schema)):
+            yield from _check_schema(schema or {}, child_path(graph.path, name))
+        for step in graph.steps.values():
+            yield from _check_step(step)
+
+
+def _check_variables(draft: GraphDraft) -> Iterator[Diagnostic]:
     for name, variable in draft.variables.items():
+        path = child_path(child_path(draft.path, "variables"), name)
+        if name.startswith("_"):
+            hint = "Names that begin with _ belong to the platform."
+            yield diagnose(Code.VARIABLE_RESERVED, path, f"the variable {name!r} cannot be declared", hint=hint)
         kind = "object" if variable is not None and variable.type == "file" else variable and variable.type
         if variable is not None and not fits(variable.value, CapabilityField(name=name, type=str(kind), required=True)):
-            path = child_path(child_path(child_path(draft.path, "variables"), name), "value")
             message = f"the variable {name!r} is of type {variable.type}, and this is {describe(variable.value)}"
-            yield diagnose(Code.VALUE_TYPE_WRONG, path, message)
-    for step in draft.steps.values():
-        yield from _check_numbers(step)
-        if step.step is not None and not isinstance(step.step, ConditionalStep):
-            yield from _check_target_keys(step.step.input_mapping, child_path(step.path, "inputMapping"))
+            yield diagnose(Code.VALUE_TYPE_WRONG, child_path(path, "value"), message)
 
 
-def _check_numbers(step: StepDraft) -> Iterator[Diagnostic]:
-    if not isinstance(step.step, AgentStep):
+def _check_step(draft: StepDraft) -> Iterator[Diagnostic]:
+    step = draft.step
+    if step is None:
         return
-    retries, delay, timeout = step.step.max_retries, step.step.retry_delay, step.step.timeout
-    if (retries or 0) > _MANY_RETRIES:
-        path = child_path(step.path, "maxRetries")
-        yield diagnose(Code.MANY_RETRIES, path, f"{retries} retries are more than {_MANY_RETRIES}")
-    if (delay or 0) > _LONG_MS:
-        path = child_path(step.path, "retryDelay")
-        yield diagnose(Code.LONG_RETRY_DELAY, path, f"the first retry waits {_in_hours(delay)}")
-    if (timeout or 0) > _LONG_MS:
-        path = child_path(step.path, "timeout")
-        yield diagnose(Code.LONG_TIMEOUT, path, f"one try may take {_in_hours(timeout)}")
+    yield from _check_fields(step, draft.path)
+    if isinstance(step, SplitStep):
+        yield from _check_schema(step.input_schema, child_path(draft.path, "inputSchema"))
+        yield from _check_schema(step.output_schema, child_path(draft.path, "outputSchema"))
+    elif isinstance(step, WaitForSignalStep):
+        yield from _check_schema(step.response_schema, child_path(draft.path, "responseSchema"))
+        yield from _check_wait(step, draft.path)
+    elif isinstance(step, DelayStep) and isinstance(step.duration_ms, Immediate):
+        yield from _check_milliseconds(step.duration_ms.value, child_path(draft.path, "durationMs"))
+    elif isinstance(step, GroupByStep):
+        yield from _check_group_key(step, child_path(child_path(draft.path, "config"), "key"))
 
 
-def _in_hours(milliseconds: Any) -> str:
-    return f"{milliseconds / _LONG_MS:.1f} h"
+def _check_fields(node: Any, path: str) -> Iterator[Diagnostic]:
+    """The numbers and the target keys of a step and of its config."""
+    for name, written in zip(node.__struct_fields__, node.__struct_encode_fields__, strict=True):
+        value, field_path = getattr(node, name), child_path(path, written)
+        if name in _BOUNDS and isinstance(value, int):
+            yield from _check_bound(name, value, field_path)
+        elif name in _MAPPINGS and isinstance(value, dict):
+            yield from _check_target_keys(value, field_path)
+        elif name in ("config", "action", "memory", "compaction") and isinstance(value, msgspec.Struct):
+            yield from _check_fields(value, field_path)
 
 
-def _check_target_keys(mapping: InputMapping, path: str) -> Iterator[Diagnostic]:
+def _check_bound(name: str, value: int, path: str) -> Iterator[Diagnostic]:
+    bound, code, message = _BOUNDS[name]
+    if value > bound:
+        yield diagnose(code, path, message.format(value=value, bound=bound, hours=f"{value / 3_600_000:.1f} hours"))
+
+
+def _check_target_keys(mapping: dict[str, Any], path: str) -> Iterator[Diagnostic]:
     for key in mapping:
-        if "" in key.split("."):
-            message = f"the target key {key!r} has an empty part"
-            yield diagnose(Code.PATH_MALFORMED, child_path(path, key), message, hint="A dot makes a nested object.")
+        if not all(key.split(".")):
+            message = f"the target {key!r} has an empty part"
+            yield diagnose(
+                Code.PATH_MALFORMED, child_path(path, key), message, hint="Write a name, or names with dots."
+            )
+
+
+def _check_wait(step: WaitForSignalStep, path: str) -> Iterator[Diagnostic]:
+    if step.poll_interval_ms is not None:
+        message = "pollIntervalMs has no meaning: signals are pushed, so nothing is polled"
+        yield diagnose(Code.SETTING_WITHOUT_MEANING, child_path(path, "pollIntervalMs"), message, hint="Leave it out.")
+    if isinstance(step.timeout_ms, Immediate):
+        yield from _check_milliseconds(step.timeout_ms.value, child_path(path, "timeoutMs"))
+
+
+def _check_milliseconds(value: Any, path: str) -> Iterator[Diagnostic]:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"a number of milliseconds belongs here, not {describe(value)}"
+        yield diagnose(Code.VALUE_TYPE_WRONG, child_path(path, "value"), message)
+
+
+def _check_group_key(step: GroupByStep, path: str) -> Iterator[Diagnostic]:
+    try:
+        tokenize(step.config.key)
+    except PathMalformed as error:
+        yield diagnose(Code.PATH_MALFORMED, path, f"{step.config.key!r} is not a path: {error}")
+
+
+# ---- schemas
+
+
+def _check_schema(fields: SchemaFields, path: str) -> Iterator[Diagnostic]:
+    for name, field in fields.items():
+        yield from _check_schema_field(field, child_path(path, name))
+
+
+def _check_schema_field(field: SchemaField, path: str) -> Iterator[Diagnostic]:
+    yield from _check_pattern(field, path)
+    if field.default is not UNSET:
+        try:
+            check_value(field.default, field, "the default")
+        except SchemaMisfit as error:
+            yield diagnose(Code.VALUE_TYPE_WRONG, child_path(path, "default"), str(error))
+    if field.min is not None and field.max is not None and field.min > field.max:
+        message = f"the least, {field.min:g}, is more than the most, {field.max:g}"
+        yield diagnose(Code.SCHEMA_CONTRADICTORY, child_path(path, "min"), message)
+    if field.items is not None:
+        yield from _check_schema_field(field.items, child_path(path, "items"))
+    yield from _check_schema(field.properties or {}, child_path(path, "properties"))
+
+
+def _check_pattern(field: SchemaField, path: str) -> Iterator[Diagnostic]:
+    if field.pattern is None:
+        return
+    try:
+        compile_pattern(field.pattern)
+    except ValueError as error:
+        message = f"{field.pattern!r} is not a regular expression: {error}"
+        yield diagnose(Code.SCHEMA_CONTRADICTORY, child_path(path, "pattern"), message)

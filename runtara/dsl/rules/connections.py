@@ -1,0 +1,85 @@
+"""Connections: their types are known, and credentials go nowhere but to agents that talk to the world.
+
+Source: dsl.md §8.1, §10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from runtara.dsl.catalog import Catalog
+from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
+from runtara.dsl.draft import GraphDraft, StepDraft
+from runtara.dsl.model import AgentStep, ConnectionStep, Step
+from runtara.dsl.paths import child_path
+from runtara.dsl.values import iter_values, paths_in
+
+__all__ = ("INTEGRATIONS", "check_connections")
+
+INTEGRATIONS: Final = ("anthropic_api_key", "http_api_key", "http_bearer", "openai_api_key", "sftp")
+"""The types of connections that something here can use."""
+
+
+def check_connections(draft: GraphDraft, catalog: Catalog) -> Iterator[Diagnostic]:
+    """Everything that is wrong with the connections of a graph and of those inside it."""
+    for graph in draft.with_subgraphs:
+        connections = {key for key, step in graph.steps.items() if step.kind == "Connection"}
+        for step in graph.steps.values():
+            yield from _check_step(step, catalog)
+            if connections and step.step is not None:
+                yield from _check_leaks(step, step.step, connections, catalog)
+        yield from _check_unused(graph, connections)
+
+
+def _check_step(draft: StepDraft, catalog: Catalog) -> Iterator[Diagnostic]:
+    step = draft.step
+    if isinstance(step, ConnectionStep) and step.integration_id not in INTEGRATIONS:
+        hint = suggestion(step.integration_id, INTEGRATIONS, what="integration")
+        message = f"there is no integration {step.integration_id!r}"
+        yield diagnose(Code.INTEGRATION_UNKNOWN, child_path(draft.path, "integrationId"), message, hint=hint)
+    if isinstance(step, AgentStep) and step.connection_id is not None and not _takes_connections(step, catalog):
+        message = f"the agent {step.agent_id!r} works with no connection"
+        yield diagnose(Code.CONNECTION_UNUSABLE, child_path(draft.path, "connectionId"), message, hint="Leave it out.")
+
+
+def _takes_connections(step: AgentStep, catalog: Catalog) -> bool:
+    agent = catalog.find_agent(step.agent_id)
+    # An agent that there is not has its own diagnostic.
+    return agent is None or agent.supports_connections
+
+
+def _check_leaks(draft: StepDraft, step: Step, connections: set[str], catalog: Catalog) -> Iterator[Diagnostic]:
+    code = _leak_of(step, catalog)
+    if code is None:
+        return
+    for place in iter_values(step, draft.path):
+        used = next((path[1] for path in paths_in(place.value) if path[:1] == ("steps",) and len(path) > 1), None)
+        if used in connections:
+            message = f"the credentials of {used!r} would be stored or shown by {draft.key!r}"
+            hint = "Hand them to an agent that works with connections, and to nothing else."
+            yield diagnose(code, place.path, message, hint=hint)
+
+
+def _leak_of(step: Step, catalog: Catalog) -> Code | None:
+    """The diagnostic of credentials that come to the step; None where they may."""
+    if isinstance(step, AgentStep):
+        return None if _takes_connections(step, catalog) else Code.CREDENTIALS_TO_AGENT
+    tag = step.__struct_config__.tag
+    if tag == "Finish":
+        return Code.CREDENTIALS_IN_RESULT
+    return Code.CREDENTIALS_IN_EVENT if tag in ("Log", "Error") else Code.CREDENTIALS_TO_AGENT
+
+
+def _check_unused(graph: GraphDraft, connections: set[str]) -> Iterator[Diagnostic]:
+    paths = [
+        path
+        for step in graph.steps.values()
+        if step.step is not None and connections
+        for place in iter_values(step.step, step.path)
+        for path in paths_in(place.value)
+    ]
+    used = {path[1] for path in paths if path[0] == "steps" and len(path) > 1}
+    for key in sorted(connections - used):
+        message = f"the connection {key!r} is fetched and never used"
+        yield diagnose(Code.CONNECTION_UNUSED, graph.steps[key].path, message)

@@ -1,0 +1,134 @@
+"""Scopes: what references can begin with in a graph, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from runtara.dsl.catalog import Catalog
+from runtara.dsl.draft import GraphDraft, StepDraft
+from runtara.dsl.flow import Flow, structure
+from runtara.dsl.graph import Graph
+from runtara.dsl.mappings import SchemaFields
+from runtara.dsl.model import SplitStep, WhileStep
+from runtara.dsl.rules.shape import graph_of, steps_of_kind
+from runtara.dsl.values import referenced_in_condition, referenced_steps
+from runtara.dsl.ways import is_error_way
+
+__all__ = ("BUILT_IN_VARIABLES", "ERROR_ROOTS", "Scope", "flow_of", "inner_scope", "root_scope")
+
+BUILT_IN_VARIABLES: Final = ("_scenario_id", "_instance_id", "_tenant_id")
+"""Always there under ``variables``."""
+
+ERROR_ROOTS: Final = ("error", "__error")
+"""What the handlers of failures have besides, also below ``steps``."""
+
+_LOOP_VARIABLES: Final = ("_index", "_loop_indices", "_scope_id")
+
+_ROOTS: Final = ("data", "variables", "steps", "scenario")
+
+
+def flow_of(graph: Graph, draft: GraphDraft) -> Flow:
+    """The plan of a graph that has no cycle."""
+    ways = {step: found for step, found in draft.ways.items() if step in graph.reach}
+    return structure(
+        graph,
+        forks={step: found.forks for step, found in ways.items() if found.forks},
+        ends=steps_of_kind(draft, "Finish", "Error") & graph.reach.keys(),
+        needs={step: frozenset(_needs(graph, draft, step)) for step in ways},
+        handlers={step: found.handlers for step, found in ways.items() if found.handlers},
+    )
+
+
+def _needs(graph: Graph, draft: GraphDraft, key: str) -> Iterator[str]:
+    """The steps whose results the step, its tools, and the conditions of its edges refer to."""
+    tools = [tool for tool, caller in draft.tools.items() if caller == key]
+    found = {other for step in (key, *tools) for other in _referenced(draft.steps[step])}
+    edges = (edge for edges in draft.ways[key].targets.values() for edge in edges)
+    for edge in edges:
+        found |= referenced_in_condition(edge.condition) if edge.condition is not None else frozenset()
+    for other in found - {key}:
+        if other in graph.reach and other not in graph.reach[key]:
+            yield other
+
+
+def _referenced(step: StepDraft) -> frozenset[str]:
+    return frozenset() if step.step is None else referenced_steps(step.step)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One graph, from the inside."""
+
+    draft: GraphDraft
+    catalog: Catalog
+    data: SchemaFields = field(default_factory=dict)
+    """What is known of ``data``; empty when nothing is."""
+    variables: tuple[str, ...] = BUILT_IN_VARIABLES
+    """Those that come from outside of the graph."""
+    roots: tuple[str, ...] = _ROOTS
+    outer_steps: frozenset[str] = frozenset()
+    """The steps of the graphs around it, which cannot be seen from here."""
+
+    @cached_property
+    def all_variables(self) -> tuple[str, ...]:
+        """The names under ``variables``."""
+        return tuple(dict.fromkeys((*self.draft.variables, *self.variables)))
+
+    @cached_property
+    def graph(self) -> Graph | None:
+        """The graph, if it has an entry and no cycle."""
+        graph = graph_of(self.draft)
+        return None if graph is None or graph.find_cycle() is not None else graph
+
+    @cached_property
+    def flow(self) -> Flow | None:
+        """The plan of that graph."""
+        return None if self.graph is None else flow_of(self.graph, self.draft)
+
+    @cached_property
+    def tools(self) -> Mapping[str, str]:
+        """The tools of AiAgents, each with its AiAgent."""
+        return self.draft.tools
+
+    @cached_property
+    def handling(self) -> frozenset[str]:
+        """The steps that a run comes to through the failure of another."""
+        graph = graph_of(self.draft)
+        if graph is None:
+            return frozenset()
+        first = {link.target for link in graph.links if is_error_way(link.way)}
+        return frozenset(first).union(*(graph.reach.get(step, frozenset()) for step in first))
+
+
+def root_scope(draft: GraphDraft, catalog: Catalog) -> Scope:
+    """The scope of a scenario's graph."""
+    return Scope(draft, catalog, data=draft.input_schema or {})
+
+
+def inner_scope(step: StepDraft, outer: Scope) -> Scope | None:
+    """The scope of the graph that a step runs; None when it has none."""
+    if step.subgraph is None:
+        return None
+    variables, roots, data = outer.all_variables, outer.roots, outer.data
+    if isinstance(step.step, SplitStep):
+        variables = (*variables, *step.step.config.variables, *_LOOP_VARIABLES)
+        roots, data = (*roots, "item", "iteration", "loop"), step.step.input_schema
+    elif isinstance(step.step, WhileStep):
+        variables = (*variables, *step.step.config.variables, *_LOOP_VARIABLES, "_previousOutputs", "_loop")
+        roots = (*roots, "iteration", "loop")
+    elif step.kind == "WaitForSignal":
+        variables = (*variables, "_signal_id")
+    else:
+        # A Split or a While with structural mistakes: what it defines is not known.
+        data = {}
+    return Scope(
+        step.subgraph,
+        outer.catalog,
+        data=data,
+        variables=tuple(dict.fromkeys(variables)),
+        roots=tuple(dict.fromkeys(roots)),
+        outer_steps=outer.outer_steps | frozenset(outer.draft.steps),
+    )
