@@ -28,6 +28,7 @@ __all__ = (
     "GuestConfig",
     "Kind",
     "Refused",
+    "ScenarioConfig",
     "ServerConfig",
     "Setting",
     "choice",
@@ -494,6 +495,18 @@ class GuestConfig(_Table):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioConfig(_Table):
+    """What a running scenario reads; the start of its instance gives it (``runtara start --env``)."""
+
+    connection_service_url: str | None = setting(
+        "CONNECTION_SERVICE_URL",
+        text("an http or https URL"),
+        None,
+        "The service that knows the connections of steps; it overrides the one that the scenario was compiled with.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig(_Table):
     """What ``runtara.client`` and the command need to reach a server."""
 
@@ -556,6 +569,7 @@ class _Process(_Table):
 ROLES: Final[Mapping[str, type[Any]]] = {
     "server": ServerConfig,
     "guest": GuestConfig,
+    "scenario": ScenarioConfig,
     "client": ClientConfig,
     "compiler": CompilerConfig,
     "process": _Process,

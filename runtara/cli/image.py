@@ -33,7 +33,7 @@ async def push(
     session: Session, *, artifact: Path, name: str, description: str | None, metadata: msgspec.Raw | None
 ) -> None:
     """Register a compiled scenario, a zipapp or a Python file. The same bytes and name give the same image."""
-    known = _object(metadata) | _manifest(artifact)
+    known = _object(metadata)
     async with session.connect() as client:
         with progress(artifact) as on_progress:
             image = await client.register_image(
@@ -92,14 +92,6 @@ def progress(artifact: Path) -> Iterator[Callable[[int], None] | None]:
         return
     with click.progressbar(length=artifact.stat().st_size, label="pushing", file=sys.stderr) as bar:
         yield lambda taken_bytes: bar.update(taken_bytes - bar.pos)
-
-
-def _manifest(artifact: Path) -> dict[str, Any]:
-    """What a compiled scenario says of itself, to be seen without fetching it."""
-    from runtara.artifact import read_manifest
-
-    manifest = read_manifest(artifact)
-    return {} if manifest is None else {"artifact": msgspec.to_builtins(manifest)}
 
 
 def _object(metadata: msgspec.Raw | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from runtara.artifact import ArtifactMalformed, check_runtime, read_manifest
+from runtara.artifact import ArtifactMalformed, Manifest, check_runtime, read_manifest
 from runtara.limits import SCRIPT_BYTES_MAX
 
 __all__ = ("check_artifact",)
@@ -14,8 +14,8 @@ __all__ = ("check_artifact",)
 _WHAT_WORKS: Final = "Register a compiled scenario, a zipapp with a __main__.py, or a single Python file."
 
 
-def check_artifact(path: Path) -> None:
-    """Returns when this server can run it. Blocking: it reads the file.
+def check_artifact(path: Path) -> Manifest | None:
+    """Its manifest, None when it has none; returns when this server can run it. Blocking: it reads the file.
 
     Raises:
         ArtifactMalformed: it is nothing that Python can run.
@@ -23,12 +23,13 @@ def check_artifact(path: Path) -> None:
     """
     if not zipfile.is_zipfile(path):
         _check_script(path)
-        return
+        return None
     manifest = read_manifest(path)
     if manifest is not None:
         check_runtime(manifest)
     if "__main__.py" not in _names(path):
         raise ArtifactMalformed("the zip file has no __main__.py", hint=_WHAT_WORKS)
+    return manifest
 
 
 def _names(path: Path) -> list[str]:

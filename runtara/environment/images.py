@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import uuid
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
+import msgspec
 
+from runtara.artifact import Manifest
 from runtara.core.model import Page
 from runtara.environment.artifacts import check_artifact
 from runtara.environment.image_cache import ImageCache
@@ -98,10 +101,11 @@ class ImageRegistry:
         """
         try:
             digest = await upload.verify()
-            await anyio.to_thread.run_sync(check_artifact, upload.path)
+            manifest = await anyio.to_thread.run_sync(check_artifact, upload.path)
             async with aclosing(read_chunks(upload.path)) as chunks:
                 await self._store.put_blob(digest, chunks)
-            registered = await self._store.register_image(upload.new, digest=digest, size_bytes=upload.size_bytes)
+            new = _described(upload.new, manifest)
+            registered = await self._store.register_image(new, digest=digest, size_bytes=upload.size_bytes)
             self._cache.adopt(upload.path, digest)
             self._runnable.add(digest)
             return registered
@@ -156,3 +160,10 @@ class ImageRegistry:
                 self._runnable.clear()
             self._digests[image_no] = digest
         return digest
+
+
+def _described(new: NewImage, manifest: Manifest | None) -> NewImage:
+    """With what the compiler says of the artifact."""
+    if manifest is None:
+        return new
+    return replace(new, metadata={**new.metadata, "artifact": msgspec.to_builtins(manifest)})

@@ -9,14 +9,16 @@ from types import ModuleType
 from typing import Any
 
 from runtara.agents import Registry, Resources, registry
-from runtara.artifact import MANIFEST_NAME, check_runtime, decode_manifest
+from runtara.artifact import MANIFEST_NAME, Manifest, check_runtime, decode_manifest
 from runtara.clock import Clock, SystemClock
+from runtara.config import ScenarioConfig
 from runtara.errors import RuntaraError, UnsupportedVersion
 from runtara.limits import OUTPUT_BYTES_MAX
 from runtara.sdk.base import Durable, InstanceFailed
 from runtara.stdlib.execution import Execution
 from runtara.stdlib.failures import failed
 from runtara.stdlib.inputs import read_input
+from runtara.stdlib.memory import limit_memory
 from runtara.stdlib.run import Place, Run
 from runtara.stdlib.schemas import fitting
 from runtara.stdlib.steps import Scenario
@@ -83,17 +85,21 @@ def main(module_name: str) -> None:
     from runtara.sdk.program import run_program
 
     async def entry(durable: Durable) -> bytes:
-        _check_artifact()
-        return await execute(import_module(module_name), durable)
+        manifest = _read_manifest()
+        limit_memory(manifest.memory_tier)
+        url = ScenarioConfig.from_env().connection_service_url or manifest.connection_service_url
+        return await execute(import_module(module_name), durable, connection_url=url)
 
     run_program(entry)
 
 
-def _check_artifact() -> None:
-    """Raises ``InstanceFailed`` when the artifact was compiled for another runtime."""
+def _read_manifest() -> Manifest:
+    """The manifest of this artifact. Raises ``InstanceFailed`` when it was compiled for another runtime."""
     loader: Any = sys.modules["__main__"].__loader__
     try:
-        check_runtime(decode_manifest(loader.get_data(MANIFEST_NAME)))
+        manifest = decode_manifest(loader.get_data(MANIFEST_NAME))
+        check_runtime(manifest)
+        return manifest
     except UnsupportedVersion as error:
         data = {"code": error.code, "message": error.message, "category": "permanent", "severity": "critical"}
         raise InstanceFailed(error.message, error=encode_value(data)) from error

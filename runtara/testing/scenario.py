@@ -32,7 +32,7 @@ from runtara.stdlib.values import encode_value
 from runtara.testing.clock import ManualClock
 from runtara.testing.doubles import Call, Double, Recorder, registry_with
 
-__all__ = ("RunResult", "ScriptedSignal", "call_capability", "run_scenario")
+__all__ = ("AttemptStart", "RunResult", "ScriptedSignal", "call_capability", "run_scenario")
 
 # Far more than any scenario needs; a run that is not over by then goes in circles.
 _ATTEMPTS_MAX: Final = 1000
@@ -51,6 +51,16 @@ class ScriptedSignal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStart:
+    """How far the run was when an attempt began."""
+
+    calls: int
+    """So many calls of capabilities had been made."""
+    checkpoints: int
+    """So many checkpoints were stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """What came of a run."""
 
@@ -66,6 +76,8 @@ class RunResult:
     calls: tuple[Call, ...]
     """All calls of capabilities, in all attempts."""
     attempts: int
+    attempt_starts: tuple[AttemptStart, ...]
+    """Of the attempts of this call, in their order."""
     persistence_calls: int
     """How many places there are for ``crash_after``."""
     elapsed_s: float
@@ -101,8 +113,8 @@ async def run_scenario(
         children: The scenarios that it starts, by ``id`` or ``id@version``.
         agents: Doubles; see ``runtara.testing.doubles.registry_with``.
         signals: What happens from outside, in this order.
-        crash_after: The first attempt dies after so many persistence calls.
-        crash_before: The first attempt dies at this persistence call, before it takes effect: what the step did to the
+        crash_after: After so many persistence calls, of all attempts together, the attempt dies; those that follow live.
+        crash_before: The attempt dies at this persistence call, before it takes effect: what the step did to the
             world before has happened all the same.
         clock: By default one that starts at a fixed time, and that sleeping moves; so does any ``ManualClock``.
         store: An instance that has begun before, to go on with.
@@ -173,23 +185,32 @@ class _ScriptedRun:
     connection_url: str | None = None
     random: Random = field(default_factory=lambda: Random(0))
     recorder: Recorder = field(default_factory=Recorder)
+    starts: list[AttemptStart] = field(default_factory=list)
+    calls_before: int = field(init=False)
+    """Persistence calls that the store has seen before this run."""
+
+    def __post_init__(self) -> None:
+        self.calls_before = self.store.calls
 
     async def to_the_end(self) -> RunResult:
         began = self.clock.now()
         self.deliver(after_step=None)
         while not self.store.is_ended and await self._is_going_on():
             assert self.store.attempt < _ATTEMPTS_MAX, "the run goes in circles"
+            self.starts.append(
+                AttemptStart(calls=len(self.recorder.calls), checkpoints=len(self.store.checkpoints))
+            )
             await self._attempt()
-            # Only the first attempt dies.
-            self.crash_after = self.crash_before = None
         return self._result((self.clock.now() - began).total_seconds())
 
     async def _attempt(self) -> None:
         durable = _WatchedDurable(self)
         try:
             await attend(durable, self._entry)
-        except (Interruption, SimulatedCrash):
+        except Interruption:
             pass  # The store knows how it ended.
+        except SimulatedCrash:
+            self.crash_after = self.crash_before = None
 
     async def _entry(self, durable: Durable) -> bytes:
         agents = self.recorder.watch(self.agents)
@@ -238,6 +259,7 @@ class _ScriptedRun:
             events=tuple((subtype, payload and msgspec.json.decode(payload)) for subtype, payload in store.events),
             calls=tuple(self.recorder.calls),
             attempts=store.attempt,
+            attempt_starts=tuple(self.starts),
             persistence_calls=store.calls,
             elapsed_s=elapsed_s,
         )
@@ -247,7 +269,13 @@ class _WatchedDurable(MemoryDurable):
     """Tells the script when the result of a step was stored or sent."""
 
     def __init__(self, run: _ScriptedRun) -> None:
-        super().__init__(run.store, clock=run.clock, crash_after=run.crash_after, crash_before=run.crash_before)
+        done = run.store.calls - run.calls_before
+        super().__init__(
+            run.store,
+            clock=run.clock,
+            crash_after=None if run.crash_after is None else run.crash_after - done,
+            crash_before=None if run.crash_before is None else run.crash_before - done,
+        )
         self._run = run
 
     def send(self, key: str, state: bytes) -> None:

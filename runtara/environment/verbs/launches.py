@@ -78,9 +78,16 @@ def _new_instance(request: m.StartInstance, instance_id: InstanceId, image: Imag
         image_id=image.image_id,
         input=request.input,
         env=request.env,
-        timeout_s=request.timeout_s,
+        timeout_s=_own_timeout_s(image) if request.timeout_s is None else request.timeout_s,
         fingerprint=_fingerprint(request, image),
     )
+
+
+def _own_timeout_s(image: Image) -> float | None:
+    """What the scenario says of itself (``executionTimeoutSeconds``); None: the server's default."""
+    artifact = image.metadata.get("artifact")
+    timeout_s = artifact.get("executionTimeoutS") if isinstance(artifact, dict) else None
+    return float(timeout_s) if isinstance(timeout_s, int | float) else None
 
 
 def _fingerprint(request: m.StartInstance, image: Image) -> bytes:
