@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 from runtara import config  # noqa: E402 - found by the line above
 from runtara import limits as limits_module  # noqa: E402
 from runtara.core.state import RULES, Change, Rule  # noqa: E402
+from tools.reference.schema import schema_text  # noqa: E402
 
 MADE_BY = "<!-- Made by tools/generate.py; `make schema` makes it again. -->"
 
@@ -149,6 +150,7 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/reference/lifecycle.md": lifecycle,
     "docs/reference/limits.md": limits,
     "docs/reference/settings.md": settings,
+    "schema/scenario.schema.json": schema_text,
 }
 
 if __name__ == "__main__":
