@@ -8,12 +8,19 @@ from typing import Any
 
 from runtara.client import Client
 from runtara.compiler import CompilationInput, compile_scenario
+from runtara.dsl.children import library_of
 
 PROGRAMS = Path(__file__).parents[1] / "e2e" / "programs"
 
 
 async def register_scenario(
-    client: Client, scenario: Mapping[str, Any], directory: Path, *, name: str = "chain", tenant_id: str = "default"
+    client: Client,
+    scenario: Mapping[str, Any],
+    directory: Path,
+    *,
+    name: str = "chain",
+    tenant_id: str = "default",
+    children: Mapping[str, Any] | None = None,
 ) -> str:
     """The id of the image."""
     compiled = compile_scenario(
@@ -22,6 +29,7 @@ async def register_scenario(
             scenario_id=name,
             version=1,
             execution_graph=dict(scenario),
+            child_scenarios=library_of(children).children,
             output=directory / f"{name}.pyz",
         ),
         data_dir=directory / "compiler",

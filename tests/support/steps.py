@@ -32,6 +32,7 @@ class World:
         self.url = ""
         self.requests: list[Request] = []
         self._held: dict[str, asyncio.Event] = {}
+        self._failures: Counter[str] = Counter()
         self._arrived: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     @property
@@ -52,6 +53,10 @@ class World:
         """From now on requests to the path wait."""
         self._held[path] = asyncio.Event()
         self._arrived[path].clear()
+
+    def fail(self, path: str, times: int) -> None:
+        """Answer the next requests to the path with status 503."""
+        self._failures[path] = times
 
     def release(self, path: str) -> None:
         """Answer those who wait, and do not hold any more."""
@@ -86,10 +91,13 @@ class World:
         self._arrived[path].set()
         if (held := self._held.get(path)) is not None:
             await held.wait()
+        status = b"200 OK"
+        if self._failures[path] > 0:
+            self._failures[path] -= 1
+            status = b"503 Service Unavailable"
         body = json.dumps({"path": path}).encode()
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-        )
+        head_of_answer = b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d" % (status, len(body))
+        writer.write(head_of_answer + b"\r\n\r\n" + body)
         await writer.drain()
 
 
