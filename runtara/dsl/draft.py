@@ -79,15 +79,25 @@ class GraphDraft:
     output_schema: SchemaFields | None
 
     @cached_property
+    def edges_from(self) -> Mapping[str, list[EdgeDraft]]:
+        """The edges that leave each step."""
+        found: dict[str, list[EdgeDraft]] = {step: [] for step in self.steps}
+        for edge in self.edges:
+            source = self.meant(edge.source)
+            if source is not None:
+                found[source].append(edge)
+        return found
+
+    @cached_property
     def ways(self) -> Mapping[str, Ways]:
         """The ways out of each step."""
-        edges: dict[str, list[PlainEdge]] = {step: [] for step in self.steps}
-        for edge in self.edges:
-            source, target = self.meant(edge.source), self.meant(edge.target)
-            if source is not None and target is not None:
-                edges[source].append(PlainEdge(target, edge.label, edge.condition, edge.priority, edge.path))
-        steps = self.steps
-        return {key: ways_of(steps[key].kind, steps[key].routes, found) for key, found in edges.items()}
+        return {key: ways_of(step.kind, step.routes, self._plain_edges(key)) for key, step in self.steps.items()}
+
+    def _plain_edges(self, source: str) -> Iterator[PlainEdge]:
+        for edge in self.edges_from[source]:
+            target = self.meant(edge.target)
+            if target is not None:
+                yield PlainEdge(target, edge.label, edge.condition, edge.priority, edge.path)
 
     @cached_property
     def tools(self) -> Mapping[str, str]:

@@ -290,7 +290,9 @@ class _Layout:
     def _ordered(self, block: Block) -> list[str]:
         heads = self._heads[block]
         after = {head: self._after.get((block, head), frozenset()) for head in heads}
-        waits_for = {head: sum(head in targets for targets in after.values()) for head in heads}
+        waits_for = dict.fromkeys(heads, 0)
+        for target in (target for targets in after.values() for target in targets):
+            waits_for[target] += 1
         ready = [self._rank(head, block) for head in heads if not waits_for[head]]
         heapq.heapify(ready)
         order: list[str] = []

@@ -133,7 +133,7 @@ def _check_edge_priorities(source: StepDraft, draft: GraphDraft) -> Iterator[Dia
     if source.kind == "Conditional" or source.routes:
         return
     for label in (NEXT, ON_ERROR):
-        edges = [edge for edge in draft.edges if draft.meant(edge.source) == source.key and _is_labelled(edge, label)]
+        edges = [edge for edge in draft.edges_from[source.key] if _is_labelled(edge, label)]
         conditional = [edge for edge in edges if edge.is_conditional]
         seen: set[int] = set()
         for edge in conditional:
@@ -153,7 +153,7 @@ def _is_labelled(edge: EdgeDraft, label: str) -> bool:
 
 
 def _check_ways_out(step: StepDraft, draft: GraphDraft) -> Iterator[Diagnostic]:
-    labels = {edge.label for edge in draft.edges if draft.meant(edge.source) == step.key}
+    labels = {edge.label for edge in draft.edges_from[step.key]}
     if step.kind == "Conditional":
         yield from _check_branches(step, labels)
     elif step.routes:
