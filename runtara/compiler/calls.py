@@ -118,6 +118,9 @@ class Calls:
         return call("Case", [literal(case.match_type), literal(case.match), output], named, path=path)
 
     def _wait_for_signal(self, planned: PlannedStep, step: m.WaitForSignalStep, _: PlannedGraph) -> Expression:
+        return self._method("wait", planned, **self._waiting(planned, step))
+
+    def _waiting(self, planned: PlannedStep, step: m.WaitForSignalStep) -> dict[str, Expression]:
         more: dict[str, Expression] = {}
         if step.timeout_ms is not None:
             more["timeout_ms"] = self._later(step.timeout_ms, planned, "timeoutMs")
@@ -125,7 +128,7 @@ class Calls:
             more["on_wait"] = Atom(planned.body.function)
         if step.action is not None:
             more["action"] = later(self._action(step.action, child_path(planned.path, "action")))
-        return self._method("wait", planned, **more)
+        return more
 
     def _action(self, action: m.WaitAction, path: str) -> Expression:
         parts = tuple(
@@ -176,6 +179,9 @@ class Calls:
             child = self.program.children[planned.child]
             parts = (("", Atom(child.body.function)), ("", Atom(child.constant)))
             named["start"] = Group("(", parts, ")")
+        if isinstance(step, m.WaitForSignalStep) and (more := self._waiting(planned, step)):
+            order = ("timeout_ms", "on_wait", "action")
+            named["start"] = Group("(", tuple(("", more.get(name, Atom("None"))) for name in order), ")")
         return call("Tool", [], named)
 
 

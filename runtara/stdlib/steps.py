@@ -118,7 +118,7 @@ class Tool:
     """The inputs that the model may give."""
     description: str | None = None
     start: Any = None
-    """Of a child: its main function and its ``Scenario``."""
+    """Of a child: its main function and its ``Scenario``; of a wait: its timeout, ``onWait`` and action, or None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import datetime
-from types import SimpleNamespace
+from datetime import timedelta
 from typing import Any
 
-import anyio.lowlevel
 import pytest
 
 from runtara.agents import AgentError
-from runtara.sdk.memory import MemoryDurable, MemoryInstanceStore
-from runtara.stdlib import execute
-from runtara.stdlib.ai import Prompt
-from runtara.stdlib.run import Run
-from runtara.stdlib.steps import AiAgentStep, Scenario, Tool, WaitForSignalStep
+from runtara.limits import CHECKPOINT_BYTES_MAX
+from runtara.sdk.memory import MemoryInstanceStore
 from runtara.testing import RunResult, ScriptedSignal, run_scenario
 from runtara.testing.clock import ManualClock
 from tests.support.http_server import Answer
@@ -254,6 +249,15 @@ async def test_arguments_that_are_no_object_are_told_to_the_model(llm: LlmServer
     assert llm.turns[1].json["messages"][1]["tool_calls"][0]["function"]["arguments"] == "{city:"
 
 
+async def test_a_result_that_cannot_be_stored_is_told_to_the_model(llm: LlmServer) -> None:
+    """It would fit alone, and does not with what is recorded of the call."""
+    llm.say(calls(("weather", {})), "Too much.")
+    large = {"test/weather": lambda _: "x" * (CHECKPOINT_BYTES_MAX - 10)}
+    result = await run(llm, talk(ai(), weather(), labels="weather"), agents=large)
+    (call,) = result.output["toolCalls"]
+    assert (call["result"]["code"], call["success"], call["duration_ms"]) == ("OUTPUT_TOO_LARGE", False, 0)
+
+
 async def test_a_tool_is_tried_again_as_its_step_says(llm: LlmServer) -> None:
     llm.say(calls(("weather", {})), "It is sunny.")
     shaky = {"test/weather": [AgentError("BUSY", "busy", category="transient"), "sunny"]}
@@ -261,6 +265,18 @@ async def test_a_tool_is_tried_again_as_its_step_says(llm: LlmServer) -> None:
     result = await run(llm, document, agents=shaky)
     assert result.output["toolCalls"][0]["result"] == "sunny"
     assert len(llm.turns) == 2
+
+
+@pytest.mark.parametrize("crash_after", [None, 1, 2, 3, 4, 5, 6])
+async def test_the_duration_of_a_call_is_measured_once(llm: LlmServer, crash_after: int | None) -> None:
+    llm.say(calls(("weather", {"city": "2"}), ("snow", {}), ("weather", {"city": "3"})), "Done.")
+    clock = ManualClock()
+    slow = {"test/weather": lambda inputs: clock.jump(timedelta(seconds=int(inputs["city"])))}
+    document = talk(ai(), weather(), labels="weather")
+    result = await run(llm, document, agents=slow, clock=clock, crash_after=crash_after)
+    assert result.attempts == (1 if crash_after is None else 2)
+    assert [call["duration_ms"] for call in result.output["toolCalls"]] == [2000, 0, 3000]
+    assert len(result.calls) == 2
 
 
 async def test_a_child_is_a_tool(llm: LlmServer) -> None:
@@ -371,6 +387,7 @@ async def test_an_answer_that_does_not_fit_is_an_error(llm: LlmServer, said: str
         (Answer(200, {"choices": []}), "AI_PROVIDER_ERROR", "permanent"),
         (Answer(200, b"<html>"), "AI_PROVIDER_ERROR", "permanent"),
         (Answer(200, b"[" * 100_000), "AI_PROVIDER_ERROR", "permanent"),
+        (Answer(200, b" " * (CHECKPOINT_BYTES_MAX // 2 + 1)), "AI_PROVIDER_ERROR", "permanent"),
     ],
 )
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -596,15 +613,6 @@ async def test_a_cancel_between_turns_is_heard(llm: LlmServer) -> None:
 # ---- where a conversation can be
 
 
-class JumpingClock(ManualClock):
-    """Waiting takes no time."""
-
-    async def sleep_until(self, at: datetime) -> None:
-        if at > self.now():
-            self.jump(at - self.now())
-        await anyio.lowlevel.checkpoint()
-
-
 async def test_what_a_model_was_told_stays_when_its_child_is_tried_again(llm: LlmServer) -> None:
     """The later turns were made from it: a tool that would succeed now is not called again."""
     llm.say(calls(("weather", {})), "No idea.")
@@ -648,36 +656,31 @@ async def test_conversations_in_a_split_wait_for_people_side_by_side(llm: LlmSer
 async def test_the_deadline_around_a_conversation_is_no_failure_of_its_tool(llm: LlmServer) -> None:
     llm.say(calls(("human", {})), "Never said.")
     child = talk(ai(), waiting(), labels="human")
-    document = scenario(start("call", "kid") | {"timeout": 60_000}, finish())
+    document = scenario(start("call", "kid") | {"timeout": 5_000}, finish())
     result = await run(llm, document, children={"kid": child})
     assert result.error is not None
     assert (result.error["code"], result.error["stepId"]) == ("CHILD_TIMEOUT", "call")
     assert len(llm.turns) == 1
+    assert not any(key.endswith("%outcome") for key, _ in result.checkpoints)
 
 
 async def test_a_person_who_does_not_answer_in_time_is_told_to_the_model(llm: LlmServer) -> None:
-    """What the wait is given besides its name: a timeout, what is done before, and what goes with its event."""
+    """A wait is as its step says, as a tool too: its timeout, what is done before, and what goes with its event."""
     llm.say(calls(("human", {"message": "May I?"})), "Nobody there.")
-    before: list[Any] = []
-
-    async def on_wait(run: Run) -> None:
-        before.append(run.variables["_signal_id"])
-
-    async def main(run: Run) -> Any:
-        given = (lambda: 5000, on_wait, lambda: {"context": {"order": 7}})
-        human = Tool(name="human", step=WaitForSignalStep(id="ask"), inputs=dict, start=given)
-        await run.ai(AiAgentStep(id="ai", connection_id="openai"), lambda: Prompt(user="Ask."), [human])
-        return run.steps["ai"]["outputs"]
-
-    store = MemoryInstanceStore(input=b'{"data": {}}')
-    module: Any = SimpleNamespace(SCENARIO=Scenario(id="s", version=1), SOURCE_MAP={}, main=main)
-    clock = JumpingClock()
-    output = json.loads(await execute(module, MemoryDurable(store, clock=clock), clock=clock, connection_url=llm.url))
-    (call,) = output["toolCalls"]
+    person = waiting(
+        timeoutMs=immediate(5000),
+        onWait=scenario(agent("mail", "test/mail", {"to": reference("variables._signal_id")}), finish()),
+        action={"key": "approve", "context": {"order": immediate(7)}},
+    )
+    document = talk(ai(), person, labels="human")
+    result = await run(llm, document, agents={"test/mail": lambda inputs: inputs["to"]})
+    (call,) = result.output["toolCalls"]
     assert (call["result"]["code"], call["success"], call["duration_ms"]) == ("WAIT_TIMEOUT", False, 5000)
-    assert before == ["ai/tool/human/1"]
-    (asked,) = [json.loads(payload or b"") for kind, payload in store.events if kind == "external_input_requested"]
-    assert asked["action"] == {"key": "human", "context": {"order": 7}, "arguments": {"message": "May I?"}}
+    assert [(call.step_id, call.output) for call in result.calls] == [("mail", "ai/tool/human/1")]
+    (asked,) = [payload for kind, payload in result.events if kind == "external_input_requested"]
+    assert asked["action"]["key"] == "approve"
+    assert asked["action"]["context"] == {"order": 7}
+    assert asked["action"]["arguments"] == {"message": "May I?"}
 
 
 # ---- memory
@@ -763,6 +766,21 @@ async def test_a_summary_takes_the_place_of_the_older_messages(llm: LlmServer) -
     ]
     assert "ai/memory/compact" in dict(result.checkpoints)
     assert result.output["iterations"] == 1
+
+
+async def test_a_summary_does_not_part_a_call_from_its_result(llm: LlmServer) -> None:
+    llm.say("They looked.", "Yes.")
+    call = {"id": "1", "name": "weather", "arguments": {"city": "Rome"}}
+    told = said("tool", "sunny", tool_call_id="1", name="weather")
+    keeper = Keeper(said("user", "a"), said("user", "b"), said("assistant", "", tool_calls=[call]), told)
+    document = remembering({"maxMessages": 3, "strategy": "summarize"})
+    await run(llm, document, agents={"test/keep": keeper})
+    summarized, asked = (turn.json["messages"] for turn in llm.turns)
+    assert summarized[-1]["content"].endswith('assistant:  [calls weather with {"city":"Rome"}]\ntool: sunny')
+    assert [one["content"] for one in asked] == [
+        "Summary of the conversation so far: They looked.",
+        "What is the weather?",
+    ]
 
 
 @pytest.mark.parametrize("point", range(1, 7))

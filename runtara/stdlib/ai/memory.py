@@ -106,20 +106,27 @@ def _messages_in(loaded: Any) -> list[Message]:
 def sanitised(messages: Sequence[Message]) -> list[Message]:
     """The messages as a service takes them: each call of a tool has its result, and each result its call.
 
-    An assistant whose calls lack results is left out. A result without its call becomes something that the user says.
+    An assistant whose calls lack results is left out. A result without its call becomes something that the user says,
+    behind the results among which it stood.
     """
     kept: list[Message] = []
+    strays: list[Message] = []
     expected: set[str | None] = set()
     for index, message in enumerate(messages):
-        if message.role == "tool":
-            kept.append(message if message.tool_call_id in expected else _plain(message))
-            expected.discard(message.tool_call_id)
-            continue
-        expected = {call.id for call in message.tool_calls}
-        if expected <= _results_after(messages, index):
+        if message.role != "tool":
+            expected = {call.id for call in message.tool_calls}
+            if expected <= _results_after(messages, index):
+                kept.append(message)
+            else:
+                expected = set()
+        elif message.tool_call_id in expected:
+            expected.remove(message.tool_call_id)
             kept.append(message)
         else:
-            expected = set()
+            strays.append(_plain(message))
+        if not expected:
+            kept += strays
+            strays.clear()
     return kept
 
 

@@ -11,7 +11,6 @@ import anyio
 import msgspec
 
 from runtara.agents.errors import AgentError
-from runtara.errors import LimitExceeded
 from runtara.stdlib.ai.prompt import Settings
 from runtara.stdlib.ai.providers import provider_of
 from runtara.stdlib.ai.providers.base import Ask, Message, ToolCall, ToolSpec, Turn
@@ -85,10 +84,7 @@ class Turns:
         turn = await self._in_time(key, ask)
         at = timestamp_ms(self.run.execution.durable)
         state = msgspec.json.encode(RecordedTurn(text=turn.text, tool_calls=turn.tool_calls, at=at))
-        try:
-            return await self.run.durable_of(is_durable=self.step.durable).save(key, state)
-        except LimitExceeded as error:
-            raise AgentError("OUTPUT_TOO_LARGE", f"the turn cannot be stored: {error.message}") from error
+        return await self.run.durable_of(is_durable=self.step.durable).save(key, state)
 
     async def _in_time(self, key: str, ask: Ask) -> Turn:
         with anyio.move_on_after(self.step.turn_timeout_ms / 1000) as scope:

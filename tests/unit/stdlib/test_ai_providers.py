@@ -278,6 +278,11 @@ def test_a_second_result_of_a_call_is_text() -> None:
     assert sanitised(messages) == [*messages[:2], user("Result of the tool look: seen")]
 
 
+def test_a_stray_result_does_not_stand_between_a_call_and_its_result() -> None:
+    messages = [assistant("b", "1"), result("0"), result("1")]
+    assert sanitised(messages) == [messages[0], messages[2], user("Result of the tool look: seen")]
+
+
 MESSAGES = st.lists(
     st.one_of(
         st.just(user("u")),

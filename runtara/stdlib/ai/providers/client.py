@@ -27,6 +27,9 @@ __all__ = ("take_turn",)
 
 _REASON_CHARACTERS_MAX: Final = 500
 
+# What is read of an answer is about as long as the answer, and has to fit into a checkpoint.
+_ANSWER_BYTES_MAX: Final = CHECKPOINT_BYTES_MAX // 2
+
 # More is no time that anybody waits for.
 _SECONDS: Final = re.compile(r"[0-9]{1,8}")
 
@@ -93,8 +96,8 @@ async def _body_of(answer: httpx.Response) -> bytes:
     body = bytearray()
     async for chunk in answer.aiter_bytes():
         body += chunk
-        if len(body) > CHECKPOINT_BYTES_MAX:
-            message = f"the answer has more than {CHECKPOINT_BYTES_MAX} bytes"
+        if len(body) > _ANSWER_BYTES_MAX:
+            message = f"the answer has more than {_ANSWER_BYTES_MAX} bytes"
             raise AgentError("AI_PROVIDER_ERROR", message)
     return bytes(body)
 
