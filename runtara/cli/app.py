@@ -27,12 +27,14 @@ EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
 EXIT_INTERRUPTED: Final = 130
 
-# Name → module, and the line of the overview: reading the overview should not load anything.
+# Name → module, and the line of the overview: reading the overview should not load anything. A module of another
+# package is named in full: it is above this one, and brings its command along.
 _COMMANDS: Final = {
     "serve": ("serve", "Run a server."),
     "demo": ("demo", "See a scenario run, from nothing to its result."),
     "compile": ("compile", "Compile a scenario to an artifact."),
     "run": ("run", "Compile, push, start and follow a scenario."),
+    "test-crash": ("runtara.testing.crash_command", "Crash a scenario at every point, and see it end the same."),
     "image": ("image", "Push, list, show and delete images."),
     "start": ("run", "Start an instance of an image."),
     "status": ("instances", "Show one instance."),
@@ -65,8 +67,9 @@ class LazyGroup(click.Group):
         """The command, loaded."""
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"runtara.cli.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        where = _COMMANDS[cmd_name][0]
+        module = import_module(where if "." in where else f"runtara.cli.{where}")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

@@ -77,7 +77,9 @@ class RunResult:
     """All calls of capabilities, in all attempts."""
     attempts: int
     attempt_starts: tuple[AttemptStart, ...]
-    """Of the attempts of this call, in their order."""
+    """Of the attempts of this run, in their order."""
+    checkpoints_at_crash: int | None
+    """So many were stored when an attempt died; None when none did."""
     persistence_calls: int
     """How many places there are for ``crash_after``."""
     elapsed_s: float
@@ -113,7 +115,7 @@ async def run_scenario(
         children: The scenarios that it starts, by ``id`` or ``id@version``.
         agents: Doubles; see ``runtara.testing.doubles.registry_with``.
         signals: What happens from outside, in this order.
-        crash_after: After so many persistence calls, of all attempts together, the attempt dies; those that follow live.
+        crash_after: After so many persistence calls, of all attempts together, the attempt dies; the next ones live.
         crash_before: The attempt dies at this persistence call, before it takes effect: what the step did to the
             world before has happened all the same.
         clock: By default one that starts at a fixed time, and that sleeping moves; so does any ``ManualClock``.
@@ -186,6 +188,7 @@ class _ScriptedRun:
     random: Random = field(default_factory=lambda: Random(0))
     recorder: Recorder = field(default_factory=Recorder)
     starts: list[AttemptStart] = field(default_factory=list)
+    checkpoints_at_crash: int | None = None
     calls_before: int = field(init=False)
     """Persistence calls that the store has seen before this run."""
 
@@ -197,9 +200,8 @@ class _ScriptedRun:
         self.deliver(after_step=None)
         while not self.store.is_ended and await self._is_going_on():
             assert self.store.attempt < _ATTEMPTS_MAX, "the run goes in circles"
-            self.starts.append(
-                AttemptStart(calls=len(self.recorder.calls), checkpoints=len(self.store.checkpoints))
-            )
+            start = AttemptStart(calls=len(self.recorder.calls), checkpoints=len(self.store.checkpoints))
+            self.starts.append(start)
             await self._attempt()
         return self._result((self.clock.now() - began).total_seconds())
 
@@ -211,6 +213,7 @@ class _ScriptedRun:
             pass  # The store knows how it ended.
         except SimulatedCrash:
             self.crash_after = self.crash_before = None
+            self.checkpoints_at_crash = len(self.store.checkpoints)
 
     async def _entry(self, durable: Durable) -> bytes:
         agents = self.recorder.watch(self.agents)
@@ -255,14 +258,20 @@ class _ScriptedRun:
             status=store.status,
             output=None if store.output is None else msgspec.json.decode(store.output),
             error=None if store.error is None else msgspec.json.decode(store.error),
-            checkpoints=tuple((key, msgspec.json.decode(state)) for key, state in store.checkpoints.items()),
+            checkpoints=tuple((key, _value_of(state)) for key, state in store.checkpoints.items()),
             events=tuple((subtype, payload and msgspec.json.decode(payload)) for subtype, payload in store.events),
             calls=tuple(self.recorder.calls),
             attempts=store.attempt,
             attempt_starts=tuple(self.starts),
+            checkpoints_at_crash=self.checkpoints_at_crash,
             persistence_calls=store.calls,
             elapsed_s=elapsed_s,
         )
+
+
+def _value_of(state: bytes) -> Any:
+    # What a wait that timed out has stored is empty.
+    return msgspec.json.decode(state) if state else None
 
 
 class _WatchedDurable(MemoryDurable):
