@@ -1,4 +1,4 @@
-"""The emitted code of the examples, word for word. ``REWRITE_GOLDEN=1 pytest …`` writes it anew; read the diff."""
+"""The emitted code of some examples, word for word. ``REWRITE_GOLDEN=1 pytest …`` writes it anew; read the diff."""
 
 from __future__ import annotations
 
@@ -12,8 +12,22 @@ from runtara.compiler import CompilationInput, translate_scenario
 from runtara.dsl.paths import child_path
 
 ROOT = Path(__file__).parents[3]
+EXAMPLES = (
+    "data-processing",
+    "hello",
+    "invoice-approval",
+    "order-fulfilment",
+    "order-intake",
+    "order-processing",
+    "overdue-report",
+    "travel-booking",
+)
+"""Together they have most of what the language has."""
 SCENARIOS = sorted(
-    [*(ROOT / "examples" / "scenarios").glob("*.json"), *(ROOT / "tests/golden/scenarios").glob("*.json")]
+    [
+        *(ROOT / "examples" / "scenarios" / f"{name}.json" for name in EXAMPLES),
+        *(ROOT / "tests/golden/scenarios").glob("*.json"),
+    ]
 )
 
 
@@ -38,7 +52,7 @@ def test_every_line_of_the_source_map_is_code(path: Path) -> None:
     source_map = ast.literal_eval(source.partition("\nSOURCE_MAP = ")[2])
     for line, (step_id, place) in source_map.items():
         assert not lines[line - 1].lstrip().startswith("#")
-        assert place.startswith(child_path("$.steps", step_id))
+        assert child_path("$.steps", step_id).removeprefix("$") in place
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -1,0 +1,79 @@
+"""The examples, run as they are written: in process, and crashed again and again."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from runtara.dsl import validate
+from runtara.testing import RunResult, run_scenario
+from tests.support.examples import Example, ExampleWorld, WatchedStore, examples
+from tests.support.http_server import recording_http_server
+
+ALL: Final = examples()
+
+_CRASHES_FAST_MAX: Final = 16
+"""Examples with more places for a crash are tried at all of them among the slow tests."""
+
+of_all = pytest.mark.parametrize("example", ALL, ids=lambda example: example.name)
+
+
+async def run(example: Example, **more: Any) -> tuple[RunResult, WatchedStore]:
+    """The example in its world."""
+    world = ExampleWorld(example.world)
+    async with recording_http_server(world):
+        store = WatchedStore(world=world)
+        result = await run_scenario(
+            example.document,
+            example.input_at(world.url),
+            children=example.children,
+            signals=example.signals,
+            connection_url=world.url,
+            store=store,
+            **more,
+        )
+    return result, store
+
+
+@of_all
+def test_nothing_is_to_be_said_about_an_example(example: Example) -> None:
+    assert validate(example.document, example.children) == ()
+
+
+@of_all
+async def test_an_example_comes_to_its_expected_output(example: Example) -> None:
+    result, _ = await run(example)
+    assert result.status == "completed", result.error
+    assert result.output == example.expected
+
+
+@of_all
+async def test_an_example_that_crashes_comes_to_the_same_and_repeats_nothing(example: Example) -> None:
+    points = await places_of_crashes(example)
+    await crash_at(example, points[:: -(-len(points) // _CRASHES_FAST_MAX)])
+
+
+@pytest.mark.slow
+@of_all
+async def test_an_example_may_crash_at_every_fifth_call(example: Example) -> None:
+    await crash_at(example, await places_of_crashes(example))
+
+
+async def places_of_crashes(example: Example) -> list[int]:
+    """Every fifth persistence call; every one, where there are few."""
+    result, _ = await run(example)
+    calls = result.persistence_calls
+    return list(range(1, calls + 1, 5 if calls > 15 else 1))
+
+
+async def crash_at(example: Example, points: list[int]) -> None:
+    assert points
+    crashed = 0
+    for point in points:
+        result, store = await run(example, crash_after=point)
+        assert result.status == "completed", (point, result.error)
+        assert result.output == example.expected, point
+        assert store.repeated() == [], point
+        crashed += result.attempts > 1
+    assert crashed
