@@ -89,7 +89,7 @@ class Visibility(Document, frozen=True, kw_only=True):
     not_equals: Any = UNSET
 
 
-class SchemaField(Document, frozen=True, kw_only=True):
+class SchemaField(Document, frozen=True, kw_only=True, omit_defaults=True):
     """What one field of an object must be. ``default`` stands in for a missing field.
 
     ``label``, ``placeholder``, ``order``, ``format``, ``example`` and ``visible_when`` are for forms and mean nothing
