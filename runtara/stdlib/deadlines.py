@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -55,9 +55,10 @@ class Deadline:
 class DeadlineWaits:
     """``Waits`` that end with a deadline."""
 
-    def __init__(self, waits: Waits, deadline: Deadline) -> None:
-        self.inner = waits
+    def __init__(self, inner: Waits, deadline: Deadline, durable: Durable) -> None:
+        self.inner = inner
         self._deadline = deadline
+        self._durable = durable
 
     async def sleep_until(self, at: datetime) -> None:
         """See ``Waits.sleep_until``. Raises ``StepFailed`` when the deadline comes first."""
@@ -66,13 +67,24 @@ class DeadlineWaits:
             self._deadline.check()
 
     async def wait_signal(self, name: str, *, key: str, deadline: datetime | None) -> bytes | None:
-        """See ``Waits.wait_signal``. Raises ``StepFailed`` when the deadline comes first."""
+        """See ``Waits.wait_signal``. Raises ``StepFailed`` when the deadline around it comes first.
+
+        Then nothing is stored: the wait has not timed out, and may be tried again.
+        """
         earliest = self._deadline.earliest
-        until = earliest if deadline is None else min(deadline, earliest)
-        payload = await self.inner.wait_signal(name, key=key, deadline=until)
-        if payload is None:
+        if deadline is not None and deadline <= earliest:
+            return await self.inner.wait_signal(name, key=key, deadline=deadline)
+        while await self._durable.find(key) is None:
+            if (payload := await self._durable.take_signal(name, key=key)) is not None:
+                return payload
             self._deadline.check()
-        return payload
+            await self.inner.wait_any([name], until=earliest)
+        return await self.inner.wait_signal(name, key=key, deadline=deadline)
+
+    async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
+        """See ``Waits.wait_any``. Returns at the deadline at the latest."""
+        earliest = self._deadline.earliest
+        await self.inner.wait_any(names, until=earliest if until is None else min(until, earliest))
 
     async def interrupt(self) -> None:
         """See ``Waits.interrupt``."""

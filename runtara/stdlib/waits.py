@@ -52,6 +52,9 @@ class Waits(Protocol):
     async def wait_signal(self, name: str, *, key: str, deadline: datetime | None) -> bytes | None:
         """See ``Durable.wait_signal``."""
 
+    async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
+        """See ``Durable.wait_any``."""
+
     async def interrupt(self) -> None:
         """See ``Durable.interrupt``."""
 
@@ -84,6 +87,12 @@ class LaneWaits:
             raise Blocked([Wait(until=deadline, signal=name)])
         held = await self._durable.save(key, _TIMED_OUT)
         return None if held == _TIMED_OUT else held
+
+    async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
+        """Returns when the time is over. Raises ``Blocked``: the keeper of the lanes looks for the signals."""
+        await self.interrupt()
+        if until is None or self._durable.now() < until:
+            raise Blocked([Wait(until=until, signal=name) for name in names])
 
     async def interrupt(self) -> None:
         """Returns when there is no interruption. Raises ``Blocked``."""

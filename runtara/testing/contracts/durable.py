@@ -526,6 +526,76 @@ class DurableContract(ABC):
             await world.send_signal("go", b"1")
             assert await durable.wait_signal("go", key="wait", deadline=None) == b"1"
 
+    # ---- waiting in company
+
+    async def test_a_signal_is_taken_without_waiting_if_it_is_there(self, world: DurableWorld) -> None:
+        async with world.attempt() as durable:
+            assert await durable.take_signal("go", key="wait") is None
+            assert await durable.find("wait") is None
+        await world.send_signal("go", b"1")
+        async with world.attempt() as durable:
+            assert await durable.take_signal("go", key="wait") == b"1"
+        async with world.attempt() as durable:
+            assert await durable.take_signal("go", key="wait") == b"1"
+            assert await durable.take_signal("go", key="next") is None
+
+    async def test_a_pause_ends_with_its_time(self, world: DurableWorld) -> None:
+        async with world.attempt() as durable:
+            seconds = world.sleep_threshold_s / 2
+            pause = asyncio.ensure_future(durable.pause_until(durable.now() + timedelta(seconds=seconds)))
+            await asyncio.sleep(0)
+            await world.pass_time(seconds)
+            await asyncio.wait_for(pause, _HANGS_S)
+            assert (await world.look()).status == "running"
+
+    async def test_a_pause_ends_with_whatever_comes_and_acknowledges_nothing(self, world: DurableWorld) -> None:
+        async with world.attempt() as durable:
+            pause = asyncio.ensure_future(durable.pause_until(None))
+            await asyncio.sleep(0)
+            await world.cancel()
+            await asyncio.wait_for(pause, _HANGS_S)
+            assert durable.check()
+            await asyncio.wait_for(durable.pause_until(None), _HANGS_S)
+            assert (await world.look()).status == "running"
+
+    @pytest.mark.parametrize("name", ["one", "two"])
+    async def test_any_of_the_signals_ends_the_wait_and_is_not_taken(self, world: DurableWorld, name: str) -> None:
+        async with world.attempt() as durable:
+            wait = asyncio.ensure_future(durable.wait_any(["one", "two"], until=None))
+            await asyncio.sleep(0)
+            await world.send_signal("other", b"0")
+            await world.send_signal(name, b"1")
+            await asyncio.wait_for(wait, _HANGS_S)
+            assert await durable.take_signal(name, key="wait") == b"1"
+
+    @pytest.mark.parametrize("name", ["one", "two"])
+    async def test_a_long_wait_for_any_suspends_until_one_comes(self, world: DurableWorld, name: str) -> None:
+        until = await self._park_for_any(world, ["one", "two"], seconds=world.sleep_threshold_s * 3)
+        seen = await world.look()
+        assert (seen.status, seen.termination_reason) == ("suspended", "waiting_signal")
+        assert _near(until, seen.wake_at)
+        await world.send_signal(name, b"1")
+        async with world.attempt() as durable:
+            await asyncio.wait_for(durable.wait_any(["one", "two"], until=until), _HANGS_S)
+            assert await durable.take_signal(name, key="wait") == b"1"
+
+    async def test_a_long_wait_for_any_ends_at_its_time(self, world: DurableWorld) -> None:
+        until = await self._park_for_any(world, ["one"], seconds=world.sleep_threshold_s * 2.5)
+        async with world.attempt() as durable:
+            await world.pass_time(max(0.0, (until - durable.now()).total_seconds()))
+            await asyncio.wait_for(durable.wait_any(["one"], until=until), _HANGS_S)
+            assert await durable.take_signal("one", key="wait") is None
+
+    async def _park_for_any(self, world: DurableWorld, names: Sequence[str], *, seconds: float) -> datetime:
+        async with world.attempt() as durable:
+            until = durable.now() + timedelta(seconds=seconds)
+            wait = asyncio.ensure_future(durable.wait_any(names, until=until))
+            await asyncio.sleep(0)
+            await world.pass_time(world.sleep_threshold_s)
+            with pytest.raises(InstanceSuspended):
+                await asyncio.wait_for(wait, _HANGS_S)
+        return until
+
     # ---- events
 
     async def test_events_are_stored_in_order(self, world: DurableWorld) -> None:
