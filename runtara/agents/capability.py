@@ -15,6 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -53,7 +54,7 @@ class Capability:
     @property
     def is_async(self) -> bool:
         """Whether the function is a coroutine function."""
-        return inspect.iscoroutinefunction(self.function)
+        return _is_async(self.function)
 
     async def call(self, inputs: Mapping[str, Any], context: CallContext, *, in_thread: bool = False) -> Any:
         """Bind the inputs, run the function, return what it returned.
@@ -102,6 +103,9 @@ class Capability:
         if self.signature.context_parameter is not None:
             arguments[self.signature.context_parameter] = context
         return arguments
+
+
+_is_async = cache(inspect.iscoroutinefunction)
 
 
 def _misfit(message: str) -> AgentError:
