@@ -10,7 +10,7 @@ import ast
 import inspect
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -19,6 +19,9 @@ sys.path.insert(0, str(ROOT))
 from runtara import config  # noqa: E402 - found by the line above
 from runtara import limits as limits_module  # noqa: E402
 from runtara.core.state import RULES, Change, Rule  # noqa: E402
+from tools.reference.agents import agents_page  # noqa: E402
+from tools.reference.blocks import markdown_table  # noqa: E402
+from tools.reference.language import language_page  # noqa: E402
 from tools.reference.schema import schema_text  # noqa: E402
 
 MADE_BY = "<!-- Made by tools/generate.py; `make schema` makes it again. -->"
@@ -43,13 +46,6 @@ def is_current(path: Path, text: str) -> bool:
     return path.exists() and path.read_text() == text
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table."""
-    head = list(head)
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
 # ---- the life of an instance
 
 
@@ -67,7 +63,7 @@ def lifecycle() -> str:
         "# The life of an instance",
         "The table in `runtara/core/state.py` decides what may follow what; this page only shows it.",
         "\n".join(("```mermaid", "stateDiagram-v2", "    [*] --> pending", *arrows, "```")),
-        table(head, rows),
+        markdown_table(head, rows),
     )
     return "\n\n".join(parts) + "\n"
 
@@ -95,7 +91,7 @@ def limits() -> str:
         and node.target.id in limits_module.__all__
     ]
     intro = "Units are the last word of a name, before MAX. What would pass a limit is refused, and nothing is done."
-    return "\n\n".join((MADE_BY, "# Limits", intro, table(("limit", "number", "why"), rows))) + "\n"
+    return "\n\n".join((MADE_BY, "# Limits", intro, markdown_table(("limit", "number", "why"), rows))) + "\n"
 
 
 def reason_above(lines: list[str], line_number: int) -> str:
@@ -114,7 +110,7 @@ def settings() -> str:
     """Each variable of each role, and those that are refused."""
     sections = [f"## {role}\n\n{settings_of_role(role_table)}" for role, role_table in config.ROLES.items()]
     refused = [(f"`{row.name}`", f"{row.reason}. {row.instead}") for row in config.REFUSED]
-    sections.append("## Refused\n\n" + table(("variable", "why, and what replaces it"), refused))
+    sections.append("## Refused\n\n" + markdown_table(("variable", "why, and what replaces it"), refused))
     intro = "Read in one place, `runtara/config.py`; `runtara config` shows what holds on a machine."
     return "\n\n".join((MADE_BY, "# Settings", intro, *sections)) + "\n"
 
@@ -124,7 +120,7 @@ def settings_of_role(role_table: type) -> str:
     rows = [
         (f"`{row.name}`", default_of(row), row.kind.expects, row.meaning) for _, row in config.settings_of(role_table)
     ]
-    return table(("variable", "default", "must be", "meaning"), rows)
+    return markdown_table(("variable", "default", "must be", "meaning"), rows)
 
 
 def default_of(row: config.Setting) -> str:
@@ -142,11 +138,31 @@ def errors() -> str:
         for code, one in codes.items()
     ]
     head = ("code", "family", "retry", "meaning", "what to do")
-    return "\n\n".join((MADE_BY, "# Errors", table(head, rows))) + "\n"
+    return "\n\n".join((MADE_BY, "# Errors", markdown_table(head, rows))) + "\n"
+
+
+def diagnostics() -> str:
+    """``schema/diagnostics.toml`` for reading."""
+    codes: Mapping[str, Mapping[str, str]] = tomllib.loads((ROOT / "schema" / "diagnostics.toml").read_text())
+    head = ("code", "meaning", "what to do")
+    intro = (
+        "What can be wrong with a scenario. All findings of a document come at once, each with its place. "
+        "`E` forbids the compilation, `W` does not. Codes are stable and never reused."
+    )
+    return "\n\n".join((MADE_BY, "# Diagnostics", intro, markdown_table(head, diagnostic_rows(codes)))) + "\n"
+
+
+def diagnostic_rows(codes: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """One row for each, errors first."""
+    for code, one in sorted(codes.items()):
+        yield f"`{code}`", one["meaning"], one["hint"]
 
 
 FILES: Mapping[str, Callable[[], str]] = {
+    "docs/reference/agents.md": lambda: agents_page(MADE_BY),
+    "docs/reference/diagnostics.md": diagnostics,
     "docs/reference/errors.md": errors,
+    "docs/reference/language.md": lambda: language_page(MADE_BY),
     "docs/reference/lifecycle.md": lifecycle,
     "docs/reference/limits.md": limits,
     "docs/reference/settings.md": settings,

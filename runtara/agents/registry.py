@@ -15,7 +15,7 @@ from runtara.dsl.catalog import AgentInfo
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ("ENTRY_POINT_GROUP", "Registry", "registry")
+__all__ = ("BUILT_IN_IDS", "ENTRY_POINT_GROUP", "Registry", "registry")
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,9 @@ _BUILT_IN: Final[Mapping[str, str]] = {
     "utils": "runtara.agents.builtin.utils:Utils",
     "xml": "runtara.agents.builtin.xml:Xml",
 }
+
+BUILT_IN_IDS: Final = frozenset(_BUILT_IN)
+"""The agents that every installation has."""
 
 Loader = Callable[[], Agent]
 
@@ -80,7 +83,7 @@ def registry() -> Registry:
 
 def _built_in(target: str) -> Loader:
     module, _, name = target.partition(":")
-    return lambda: _declared(getattr(import_module(module), name), target)
+    return cache(lambda: _declared(getattr(import_module(module), name), target))
 
 
 def _installed() -> Mapping[str, Loader]:

@@ -12,6 +12,8 @@ from itertools import pairwise
 
 import msgspec
 
+from tools.reference.meanings import MEANINGS
+
 __all__ = ("class_note", "field_notes")
 
 
@@ -22,13 +24,23 @@ def class_note(kind: type) -> str:
 
 @cache
 def field_notes(kind: type) -> Mapping[str, str]:
-    """The sentences under the fields of a struct, by the name of the field in JSON."""
+    """What each field of a struct means, by its name in JSON: the sentence under it, else its entry in ``MEANINGS``."""
+    written = _written_notes(kind)
+    return {name: written.get(name) or _meaning(kind, name) for name in _names(kind).values()}
+
+
+def _meaning(kind: type, name: str) -> str:
+    return MEANINGS.get(f"{kind.__name__}.{name}") or MEANINGS[name]
+
+
+def _written_notes(kind: type) -> dict[str, str]:
     notes: dict[str, str] = {}
     for each in reversed(kind.__mro__):
         if issubclass(each, msgspec.Struct) and each is not msgspec.Struct:
             notes |= _documented(_body_of(each))
     names = _names(kind)
-    return {names[name]: _plain(note, names) for name, note in notes.items()}
+    own = {name: note for name, note in notes.items() if "UNSET" not in note and "runtara." not in note}
+    return {names[name]: _plain(note, names) for name, note in own.items()}
 
 
 def _names(kind: type) -> dict[str, str]:
@@ -50,6 +62,6 @@ def _documented(body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
 
 
 def _plain(text: str, names: Mapping[str, str]) -> str:
-    """One line, fields by their names in JSON, and Markdown's quotes in place of those of docstrings."""
+    """One line, in the words of JSON: its names of fields, no None; and Markdown's quotes for those of docstrings."""
     text = re.sub("``([a-z_]+)``", lambda found: f"``{names.get(found[1], found[1])}``", text)
-    return " ".join(text.split()).replace("``", "`")
+    return " ".join(text.split()).replace("``", "`").replace("None:", "Without it:")

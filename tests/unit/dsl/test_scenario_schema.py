@@ -17,13 +17,21 @@ from runtara.dsl.structure import check
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / "schema" / "scenario.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
-EXAMPLES = sorted((ROOT / "examples" / "scenarios").rglob("*.json"))
-SNIPPETS = sorted((ROOT / "docs" / "examples").glob("*.json"))
 WRONG_VALUES: tuple[Any, ...] = (None, True, -1, 0.5, "nonsense", [], [1], {}, {"nonsense": 1})
+
+
+def read(path: Path) -> Any:
+    document = json.loads(path.read_text())
+    return document.get("scenario", document) if isinstance(document, dict) else document
 
 
 def is_scenario(document: Any) -> bool:
     return isinstance(document, dict) and bool({"executionGraph", "steps"} & document.keys())
+
+
+# What lies beside the scenarios is what their tests give to them.
+EXAMPLES = [path for path in sorted((ROOT / "examples" / "scenarios").rglob("*.json")) if is_scenario(read(path))]
+CASES = sorted((ROOT / "docs" / "examples").glob("*.json"))
 
 
 def is_taken_by_the_model(document: Any) -> bool:
@@ -63,18 +71,15 @@ def test_the_schema_is_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("path", EXAMPLES + SNIPPETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES + CASES, ids=lambda path: path.stem)
 def test_every_example_is_taken(path: Path) -> None:
-    document = json.loads(path.read_text())
-    if not is_scenario(document):
-        pytest.skip("no scenario, but what a test gives to one")
-    assert [error.message for error in VALIDATOR.iter_errors(document)] == []
+    assert [error.message for error in VALIDATOR.iter_errors(read(path))] == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", SNIPPETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_what_is_changed_is_refused_where_the_model_refuses_it(path: Path) -> None:
-    document = json.loads(path.read_text())
+    document = read(path)
     differ = [mutant for mutant in mutants(document) if VALIDATOR.is_valid(mutant) is not is_taken_by_the_model(mutant)]
     assert differ == []
 
