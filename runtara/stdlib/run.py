@@ -181,7 +181,7 @@ class Run:
         if self.place.deadline is not None:
             self.place.deadline.check()
         if self._trace is not None:
-            return await self._perform_traced(self._trace, step, prepare, act, extras or {}, shown)
+            return await self._perform_traced(self._trace, step, prepare, act, extras, shown)
         try:
             outputs = await act(prepare())
         except (RuntaraError, StepFailed):
@@ -198,7 +198,7 @@ class Run:
         step: s.Step,
         prepare: Callable[[], T],
         act: Callable[[T], Awaitable[Any]],
-        extras: Mapping[str, Any],
+        extras: Mapping[str, Any] | None,
         shown: Callable[[T], Any] | None,
     ) -> Any:
         span = None

@@ -51,6 +51,8 @@ class Step:
     """What all steps have."""
 
     type: ClassVar[str]
+    unnamed: ClassVar[str] = "Unnamed"
+    """What stands for the name in the entry of a step without one."""
     id: str
     name: str | None = None
     breakpoint: bool = False
@@ -59,7 +61,7 @@ class Step:
 
     def entry(self, outputs: Any) -> dict[str, Any]:
         """What ``steps.<id>`` is after the step. Source: dsl.md §3.0."""
-        return {"stepId": self.id, "stepName": self.name or "Unnamed", "stepType": self.type, "outputs": outputs}
+        return {"stepId": self.id, "stepName": self.name or self.unnamed, "stepType": self.type, "outputs": outputs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +162,7 @@ class FinishStep(Step):
     """An end."""
 
     type: ClassVar[str] = "Finish"
+    unnamed: ClassVar[str] = "Finish"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ class Trace:
     def begin(self, step: Step, inputs: Any) -> Span:
         """Write that a step begins."""
         span = Span(self, step, timestamp_ms(self.durable))
-        self._emit("step_debug_start", step, {"timestamp_ms": span.began_ms, "inputs": shown(inputs)})
+        written = {} if step.mapping is None else {"input_mapping": shown(step.mapping)}
+        self._emit("step_debug_start", step, {"timestamp_ms": span.began_ms, "inputs": shown(inputs), **written})
         return span
 
     def _emit(self, subtype: str, step: Step, facts: Mapping[str, Any]) -> None:

@@ -167,8 +167,8 @@ class Transform:
 
     @capability(side_effects=False)
     def to_json_string(self, value: Annotated[Any, Meta(description="Any value.")]) -> JsonText:
-        """The value as compact JSON. Fails with ``TRANSFORM_JSON_SERIALIZE_ERROR``."""
-        encoded = encode_json(value)
+        """The value as compact JSON, its keys sorted. Fails with ``TRANSFORM_JSON_SERIALIZE_ERROR``."""
+        encoded = encode_json(value, sort_keys=True)
         return JsonText(encoded.decode(), len(encoded))
 
     @capability(side_effects=False)
