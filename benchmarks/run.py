@@ -11,9 +11,19 @@ from collections.abc import Sequence
 
 from benchmarks.machine import describe
 
-# In the order of a request's way: bytes, commits, both together; what a program pays before its first one; then what
-# people wait for.
-PARTS = ("native", "transport_floor", "group_commit", "checkpoints", "guest_start", "launch", "signals", "wake")
+# In the order of a request's way: bytes, commits, both together; what a program pays before its first one, and
+# what a scenario is made of; then what people wait for.
+PARTS = (
+    "native",
+    "transport_floor",
+    "group_commit",
+    "checkpoints",
+    "guest_start",
+    "language",
+    "launch",
+    "signals",
+    "wake",
+)
 
 
 def main(parts: Sequence[str]) -> int:

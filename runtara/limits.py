@@ -10,6 +10,7 @@ from typing import Final
 __all__ = (
     "ATTEMPTS_WITHOUT_PROGRESS_MAX",
     "BRANCHES_NESTED_MAX",
+    "CHECKPOINTS_PER_REQUEST_MAX",
     "CHECKPOINT_BYTES_MAX",
     "CHECKPOINT_KEY_BYTES_MAX",
     "CURSOR_CHARACTERS_MAX",
@@ -70,6 +71,8 @@ GREETING_BYTES_MAX: Final = 64 * KIB
 UNSENT_BYTES_MAX: Final = 256 * MIB
 # What fits into one frame together with its envelope.
 CHECKPOINT_BYTES_MAX: Final = 16 * MIB
+# More would be one writer's batch by itself.
+CHECKPOINTS_PER_REQUEST_MAX: Final = 1000
 INPUT_BYTES_MAX: Final = 16 * MIB
 OUTPUT_BYTES_MAX: Final = 16 * MIB
 SIGNAL_PAYLOAD_BYTES_MAX: Final = 1 * MIB

@@ -31,9 +31,10 @@ from runtara.errors import (
     LimitExceeded,
     RuntaraError,
 )
-from runtara.ids import InstanceNo, TenantId, parse_checkpoint_key, parse_instance_id, parse_tenant_id
+from runtara.ids import CheckpointKey, InstanceNo, TenantId, parse_checkpoint_key, parse_instance_id, parse_tenant_id
 from runtara.limits import (
     CHECKPOINT_BYTES_MAX,
+    CHECKPOINTS_PER_REQUEST_MAX,
     ERROR_BYTES_MAX,
     EVENT_PAYLOAD_BYTES_MAX,
     NAME_CHARACTERS_MAX,
@@ -134,6 +135,8 @@ class InstanceConnection:
 
     def _registered(self, session: Session, message: m.Message, reply: Reply) -> None:
         match message:
+            case m.SaveCheckpoints():
+                self._save_all(session, message, reply)
             case m.AppendEvents():
                 self._append_events(session, message, reply)
             case m.RecordRetry():
@@ -240,6 +243,28 @@ class InstanceConnection:
                 reply.fail(_refusal(outcome))
 
         self._engine.submit(write, done)
+
+    def _save_all(self, session: Session, message: m.SaveCheckpoints, reply: Reply) -> None:
+        given = message.checkpoints
+        if len(given) > CHECKPOINTS_PER_REQUEST_MAX:
+            raise LimitExceeded(
+                f"a request stores at most {CHECKPOINTS_PER_REQUEST_MAX} checkpoints",
+                limit="checkpoints_per_request",
+                unit="checkpoints",
+                maximum=CHECKPOINTS_PER_REQUEST_MAX,
+                actual=len(given),
+            )
+        for checkpoint, is_whole in zip(given, native.check([one.state for one in given]), strict=True):
+            parse_checkpoint_key(checkpoint.key)
+            _limit("checkpoint_bytes", checkpoint.state, _ENVELOPE_BYTES_MAX)
+            if not is_whole:
+                raise InvalidRequest("the checkpoint envelope is damaged", hint="Send it again.", key=checkpoint.key)
+        if not given:
+            reply.send(m.Ok())
+        done = _acknowledge_all(reply, len(given), OutcomeKind.FOUND)
+        for one in given:
+            key = CheckpointKey(one.key)
+            self._engine.submit(writes.SaveCheckpoint(session.instance_no, session.epoch, key, one.state, None), done)
 
     def _append_events(self, session: Session, message: m.AppendEvents, reply: Reply) -> None:
         for subtype, payload in message.events:
@@ -386,14 +411,14 @@ def _acknowledge(reply: Reply) -> Callable[[Outcome | RuntaraError], None]:
     return done
 
 
-def _acknowledge_all(reply: Reply, count: int) -> Callable[[Outcome | RuntaraError], None]:
+def _acknowledge_all(reply: Reply, count: int, *also_good: OutcomeKind) -> Callable[[Outcome | RuntaraError], None]:
     """Answer when so many writes are done; the first that was refused answers for all."""
-    left = count
+    left, good = count, (OutcomeKind.DONE, *also_good)
 
     def done(outcome: Outcome | RuntaraError) -> None:
         nonlocal left
         left -= 1
-        if isinstance(outcome, RuntaraError) or outcome.kind is not OutcomeKind.DONE:
+        if isinstance(outcome, RuntaraError) or outcome.kind not in good:
             reply.fail(_refusal(outcome))
         elif not left:
             reply.send(m.Ok())

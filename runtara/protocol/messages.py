@@ -105,6 +105,13 @@ class SaveCheckpoint(Message, frozen=True, array_like=True, tag=14):
     consumes_signal_no: int | None = None
 
 
+class SaveCheckpoints(Message, frozen=True, array_like=True, tag=30):
+    """Results that nobody waits for, many at a time. Answered with Ok when all are durable, written or found."""
+
+    checkpoints: tuple[KnownCheckpoint, ...]
+    """At most 1000. States are sealed envelopes."""
+
+
 class CheckpointSaved(Message, frozen=True, array_like=True, tag=15):
     """``found`` is the state that was there before, when it was: then nothing was written."""
 
@@ -603,9 +610,9 @@ class RevokeToken(Message, frozen=True, array_like=True, tag=142):
 
 AnyMessage: TypeAlias = (
     Hello | Welcome | Ok | Ping
-    | Register | SignalPending | RetryRecord | Registered | SaveCheckpoint | CheckpointSaved | GetCheckpoint
-    | CheckpointState | ReadCheckpoints | CheckpointPage | AppendEvents | RecordRetry | Complete | Fail | Sleep | Wait
-    | Parked | Yield | AckSignal | SignalAcked | NewCredential | Drain | Fenced
+    | Register | SignalPending | RetryRecord | Registered | SaveCheckpoint | SaveCheckpoints | CheckpointSaved
+    | GetCheckpoint | CheckpointState | ReadCheckpoints | CheckpointPage | AppendEvents | RecordRetry | Complete
+    | Fail | Sleep | Wait | Parked | Yield | AckSignal | SignalAcked | NewCredential | Drain | Fenced
     | InstanceView | Health | HealthReport | ImageView | BeginImage | UploadBegun | UploadChunk | FinishImage
     | RegisterImage | ImageRegistered | ListImages | ImagePage | GetImage | DeleteImage | StartInstance
     | InstanceStarted | GetInstance | ListInstances | InstancePage | PauseInstance | ResumeInstance | CancelInstance

@@ -22,6 +22,7 @@ from runtara.sdk.inbox import Inbox
 from runtara.sdk.link import Dialer, Link
 from runtara.sdk.outbox import OnAnswer, Outbox
 from runtara.sdk.patience import GIVE_UP_AFTER_S, Backoff, Patience
+from runtara.sdk.sending import Sending
 
 __all__ = ("Attempt",)
 
@@ -45,6 +46,7 @@ class Attempt:
     ) -> None:
         self.inbox: Final = Inbox(clock)
         self.emission: Final = Emission(post=self.post)
+        self.sending: Final = Sending(post=self.post)
         self.ending: BaseException | None = None
         """Why nothing can be done any more."""
         self._instance_id = instance_id
@@ -177,8 +179,9 @@ class Attempt:
         return outcome
 
     async def settle(self) -> None:
-        """Returns when everything that was posted or emitted is durable. Raises the first error among it, once."""
+        """Returns when all that was posted, sent or emitted is durable. Raises the first error among it, once."""
         self.check_going()
+        self.sending.hurry()
         await self.emission.settled()
         await self._outbox.settled()
         error, self._send_error = self._send_error, None

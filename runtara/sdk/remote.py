@@ -176,7 +176,7 @@ class RemoteDurable:
         envelope = seal(state)
         self._attempt.reserve(len(envelope))
         self._checkpoints.add(key, envelope)
-        self._attempt.post(SaveCheckpoint(key, envelope), _ignore, len(envelope))
+        self._attempt.sending.add(key, envelope)
 
     async def save(self, key: str, state: bytes) -> bytes:
         """See ``Durable.save``."""
@@ -195,6 +195,7 @@ class RemoteDurable:
         """The state that holds."""
         # What was emitted before belongs before it, into the same commit.
         self._attempt.emission.hurry()
+        self._attempt.sending.hurry()
         await self._attempt.room()
         note = partial(self._note_stored, message)
         answer = await self._attempt.ask(message, size_bytes=len(message.state), note=note)
@@ -352,7 +353,3 @@ def _envelope(message: SaveCheckpoint, answer: Message) -> bytes:
 
 def _unexpected(answer: Message) -> InternalError:
     return InternalError(f"the server answered with {type(answer).__name__}")
-
-
-def _ignore(outcome: Message | BaseException) -> None:
-    """Errors are kept for the next flush."""

@@ -13,6 +13,7 @@ from runtara.errors import InvalidRequest, LimitExceeded
 from runtara.limits import (
     CHECKPOINT_BYTES_MAX,
     CHECKPOINT_KEY_BYTES_MAX,
+    CHECKPOINTS_PER_REQUEST_MAX,
     ERROR_BYTES_MAX,
     EVENT_PAYLOAD_BYTES_MAX,
     NAME_CHARACTERS_MAX,
@@ -20,6 +21,7 @@ from runtara.limits import (
     PREFETCH_BYTES_MAX,
 )
 from runtara.protocol import messages as m
+from runtara.protocol.launch import KnownCheckpoint
 from runtara.sdk.checkpoints import seal
 from runtara.transport.peer import Peer
 from tests.support.launched import connected, launch
@@ -46,6 +48,8 @@ async def program(tmp_path: Path) -> AsyncIterator[Peer]:
     [
         # A sealed envelope may be a little larger than its state.
         m.SaveCheckpoint("k", bytes(CHECKPOINT_BYTES_MAX + 65)),
+        m.SaveCheckpoints((KnownCheckpoint("k", bytes(CHECKPOINT_BYTES_MAX + 65)),)),
+        m.SaveCheckpoints(tuple(KnownCheckpoint(f"k{n}", STATE) for n in range(CHECKPOINTS_PER_REQUEST_MAX + 1))),
         m.AppendEvents((("small", None), ("large", bytes(EVENT_PAYLOAD_BYTES_MAX + 1)))),
         m.RecordRetry(m.RetryRecord("k", 1, bytes(ERROR_BYTES_MAX + 1), NOW)),
         m.Complete(bytes(OUTPUT_BYTES_MAX + 1)),
@@ -67,6 +71,7 @@ async def test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_
     "request_",
     [
         m.SaveCheckpoint(LONG_KEY, STATE),
+        m.SaveCheckpoints((KnownCheckpoint("good", STATE), KnownCheckpoint(LONG_KEY, STATE))),
         m.GetCheckpoint(LONG_KEY),
         m.ReadCheckpoints(LONG_KEY),
         m.RecordRetry(m.RetryRecord(LONG_KEY, 1, b"{}", NOW)),
@@ -92,3 +97,19 @@ async def test_a_page_of_checkpoints_is_bounded_whatever_is_asked_for(program: P
     rest = await program.call(m.ReadCheckpoints(page.checkpoints[-1].key, 10**12), timeout_s=10)
     assert isinstance(rest, m.CheckpointPage)
     assert [row.key for row in (*page.checkpoints, *rest.checkpoints)] == [f"k{number}" for number in range(5)]
+
+
+async def test_many_checkpoints_are_stored_in_one_request_and_the_first_state_of_a_key_holds(program: Peer) -> None:
+    await program.call(m.SaveCheckpoint("k1", seal(b"first")), timeout_s=10)
+    many = tuple(KnownCheckpoint(f"k{n}", seal(b"%d" % n)) for n in range(CHECKPOINTS_PER_REQUEST_MAX))
+    assert await program.call(m.SaveCheckpoints(many), timeout_s=10) == m.Ok()
+    assert await program.call(m.SaveCheckpoints(()), timeout_s=10) == m.Ok()
+    assert await program.call(m.GetCheckpoint("k1"), timeout_s=10) == m.CheckpointState(seal(b"first"))
+    assert await program.call(m.GetCheckpoint("k999"), timeout_s=10) == m.CheckpointState(seal(b"999"))
+
+
+async def test_a_damaged_checkpoint_among_many_is_refused_with_all_of_them(program: Peer) -> None:
+    many = (KnownCheckpoint("whole", STATE), KnownCheckpoint("damaged", STATE[:-1] + b"?"))
+    with pytest.raises(InvalidRequest, match="damaged"):
+        await program.call(m.SaveCheckpoints(many), timeout_s=10)
+    assert await program.call(m.GetCheckpoint("whole"), timeout_s=10) == m.CheckpointState(None)

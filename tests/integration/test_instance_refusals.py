@@ -22,7 +22,7 @@ from runtara.errors import BadCredential, InvalidRequest, RuntaraError
 from runtara.protocol import codec
 from runtara.protocol import messages as m
 from runtara.protocol.framing import cut_frames
-from runtara.protocol.launch import LaunchRecord, Psk
+from runtara.protocol.launch import KnownCheckpoint, LaunchRecord, Psk
 from runtara.sdk.checkpoints import seal
 from runtara.testing.contracts.transport import Raw
 from runtara.transport.base import ClientOptions
@@ -36,6 +36,7 @@ REGISTER = m.Register("i-1", "acme")
 REQUESTS: dict[type[m.Message], m.Message] = {
     m.Register: m.Register("i-1", "acme", wants_input=True),
     m.SaveCheckpoint: m.SaveCheckpoint("stolen", seal(b"1")),
+    m.SaveCheckpoints: m.SaveCheckpoints((KnownCheckpoint("stolen", seal(b"1")),)),
     m.GetCheckpoint: m.GetCheckpoint("mine"),
     m.ReadCheckpoints: m.ReadCheckpoints(),
     m.AppendEvents: m.AppendEvents((("stolen", None),)),

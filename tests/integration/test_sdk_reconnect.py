@@ -25,7 +25,7 @@ from tests.support.every_verb import KEYS, OUTPUT, every_verb
 from tests.support.hasty_clock import hasty_clock
 from tests.support.instance_server import Cut, InstanceServer
 
-REQUESTS_OF_A_RUN = 19
+REQUESTS_OF_A_RUN = 17
 
 
 @dataclass

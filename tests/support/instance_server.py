@@ -269,6 +269,11 @@ class Session:
         rest = [row for row in rows if message.after is None or row[0] > message.after]
         return m.CheckpointPage(tuple(KnownCheckpoint(*row) for row in rest[:100]), len(rest) <= 100)
 
+    def _save_all(self, message: m.SaveCheckpoints) -> m.Ok:
+        for checkpoint in message.checkpoints:
+            self._save(m.SaveCheckpoint(checkpoint.key, checkpoint.state))
+        return m.Ok()
+
     def _append(self, message: m.AppendEvents) -> m.Ok:
         self._check_current("append")
         for number, event in enumerate(message.events, message.first_no):
@@ -312,7 +317,7 @@ class Session:
         def apply(store: MemoryInstanceStore) -> None:
             store.wake_at = message.deadline
 
-        waiting = [s for s in self.server.store.signals.values() if s.name == message.name]
+        waiting = [s for s in self.server.store.signals.values() if s.name in (message.name, *message.other_names)]
         if waiting:
             for signal in waiting:
                 self.server.push(signal)
@@ -342,6 +347,7 @@ class Session:
 
 ANSWERS: dict[type[m.Message], Callable[..., m.Message]] = {
     m.SaveCheckpoint: Session._save,
+    m.SaveCheckpoints: Session._save_all,
     m.GetCheckpoint: Session._get,
     m.ReadCheckpoints: Session._read,
     m.AppendEvents: Session._append,

@@ -56,6 +56,9 @@ _HERE = "tests/unit/test_limits.py"
 ONE_PAST: dict[str, tuple[str, ...]] = {
     "ATTEMPTS_WITHOUT_PROGRESS_MAX": (f"{_HERE}::test_crashes_in_a_row_are_tried_again_up_to_the_limit",),
     "BRANCHES_NESTED_MAX": (f"{_HERE}::test_branches_one_level_too_deep_are_refused",),
+    "CHECKPOINTS_PER_REQUEST_MAX": (
+        f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",
+    ),
     "CHECKPOINT_BYTES_MAX": (
         f"{_DURABLE}::test_a_state_over_the_limit_is_refused_and_nothing_stored",
         f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",

@@ -7,7 +7,9 @@ installed. Members are stored, not compressed: the output of a compressor depend
 from __future__ import annotations
 
 import io
+import marshal
 import zipfile
+from importlib.util import MAGIC_NUMBER, source_hash
 from typing import Final
 
 from runtara.artifact import MANIFEST_NAME, ArtifactMalformed, decode_manifest, encode_manifest
@@ -18,6 +20,7 @@ __all__ = ("LocalBackend",)
 _SHEBANG: Final = b"#!/usr/bin/env python3\n"
 _TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)
 _SOURCE_NAME: Final = f"{MODULE_NAME}.py"
+_CODE_NAME: Final = f"{MODULE_NAME}.pyc"
 _SCENARIO_NAME: Final = "scenario.json"
 _MAIN: Final = f'''\
 # Runs the scenario in the base runtime that runtara.json names.
@@ -39,6 +42,7 @@ class LocalBackend:
             MANIFEST_NAME: encode_manifest(layer.manifest),
             "__main__.py": _MAIN.encode(),
             _SOURCE_NAME: layer.source.encode(),
+            _CODE_NAME: _code_of(layer.source),
             _SCENARIO_NAME: layer.scenario,
         }
         buffer = io.BytesIO()
@@ -59,6 +63,18 @@ class LocalBackend:
                 )
         except (zipfile.BadZipFile, KeyError, UnicodeError, NotImplementedError, RuntimeError, EOFError) as error:
             raise ArtifactMalformed(f"this is no artifact of the local compiler: {error}") from error
+
+
+def _code_of(source: str) -> bytes:
+    """The module as Python's import takes it: of a long scenario, compiling it would be most of its start.
+
+    Another version of Python passes over it and takes the source. Version 2 of marshal has no references, whose
+    places would depend on what else the process has seen: the same source gives the same bytes.
+    """
+    data = source.encode()
+    code = compile(data, f"<{_SOURCE_NAME}>", "exec", dont_inherit=True, optimize=0)
+    unchecked = (1).to_bytes(4, "little")
+    return MAGIC_NUMBER + unchecked + source_hash(data) + marshal.dumps(code, 2)
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
