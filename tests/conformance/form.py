@@ -58,6 +58,7 @@ class Run(Form, frozen=True, kw_only=True):
     answers: dict[str, list[dict[str, Any]]] = {}
     llm: list[Any] = []
     repeats_effects: bool = False
+    races: bool = False
 
 
 class Capability(Form, frozen=True, kw_only=True):

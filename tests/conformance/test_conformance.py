@@ -17,7 +17,7 @@ from runtara.agents import AgentError
 from runtara.compiler import CompilationInput, compile_scenario
 from runtara.dsl import validate
 from runtara.dsl.children import library_of
-from runtara.testing import call_capability, run_scenario
+from runtara.testing import RunResult, call_capability, run_scenario
 from tests.conformance.form import NOTHING, Capability, Case, Operator, Reference, Run, read_cases
 from tests.conformance.play import (
     check_events,
@@ -25,6 +25,7 @@ from tests.conformance.play import (
     check_result,
     check_steps,
     effects_of,
+    keys_of,
     outcome_of,
     played,
 )
@@ -61,11 +62,16 @@ async def test_a_run_ends_as_expected_and_so_it_does_with_a_crash_after_every_wr
     check_requests(run.expect, server)
     for write in range(1, undisturbed.persistence_calls + 1):
         crashed, _ = await played(case, run, crash_after=write)
-        assert outcome_of(crashed) == outcome_of(undisturbed), f"the crash after write {write} makes a difference"
-        if run.repeats_effects:
-            assert set(effects_of(crashed)) == set(effects_of(undisturbed))
-        else:
-            assert effects_of(crashed) == effects_of(undisturbed), f"the crash after write {write} repeats an effect"
+        check_crashed(run, crashed, undisturbed, f"after a crash at write {write}")
+
+
+def check_crashed(run: Run, crashed: RunResult, undisturbed: RunResult, when: str) -> None:
+    """The same end; the same checkpoints; each effect as often as without the crash."""
+    assert outcome_of(crashed) == outcome_of(undisturbed), when
+    if not run.races:
+        assert keys_of(crashed) == keys_of(undisturbed), when
+        effects, wanted = effects_of(crashed), effects_of(undisturbed)
+        assert (effects.keys() == wanted.keys()) if run.repeats_effects else (effects == wanted), when
 
 
 @pytest.mark.parametrize(("case", "run"), TRACED.values(), ids=TRACED)
