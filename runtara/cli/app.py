@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "compile": ("compile", "Compile a scenario to an artifact."),
     "run": ("run", "Compile, push, start and follow a scenario."),
     "test-crash": ("runtara.testing.crash_command", "Crash a scenario at every point, and see it end the same."),
+    "diff": ("diff", "Say what a deploy does to parked instances."),
     "image": ("image", "Push, list, show and delete images."),
     "start": ("run", "Start an instance of an image."),
     "status": ("instances", "Show one instance."),

@@ -64,7 +64,7 @@ class Risk(IntEnum):
     @property
     def label(self) -> str:
         """In words."""
-        return self.name.lower().replace("_", " ")
+        return ("safe", "needs a mapping", "unsafe")[self]
 
 
 RULES: Final = {

@@ -1,0 +1,87 @@
+"""The commands for whoever writes scenarios, against a server of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from runtara.client import Client
+from tests.support.command import Command
+from tests.support.scenarios import agent, echo, finish, immediate, scenario
+from tests.support.server import ServerProcess, serve
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
+
+DELAY = {"stepType": "Delay", "id": "rest", "durationMs": immediate(3_600_000)}
+
+
+@dataclass
+class Stage:
+    """A server, and a command that knows where it is."""
+
+    server: ServerProcess
+    command: Command
+    directory: Path
+
+    def write(self, name: str, document: Any) -> Path:
+        path = self.directory / f"{name}.json"
+        path.write_text(json.dumps(document))
+        return path
+
+    async def push(self, path: Path) -> None:
+        """Compile and push it, under the name of its file."""
+        artifact = path.with_suffix(".pyz")
+        await self.command("compile", path, "-o", artifact)
+        await self.command("image", "push", artifact, "--name", path.stem)
+
+    async def until(self, instance_id: str, status: str) -> None:
+        """Returns when the instance has that status."""
+        async with Client.local(self.server.data_dir) as client, aclosing(client.watch(instance_id)) as changes:
+            async for instance in changes:
+                if instance.status == status:
+                    return
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    directory = tmp_path_factory.mktemp("scenarios")
+    async with serve(directory / "data") as server:
+        yield Stage(server, Command(directory, directory / "data"), directory)
+
+
+# ---- diff --live
+
+
+async def test_a_deploy_is_judged_for_each_instance_that_is_parked_on_the_old_version(stage):
+    begin, second = echo("begin", immediate(1)), echo("second", immediate(2))
+    old = stage.write("deployed", scenario(begin, DELAY, finish()))
+    fee = agent("fee", "http/request", {"url": immediate("http://nowhere/")})
+    unsafe = stage.write("unsafe", scenario(begin, fee, DELAY, finish()))
+    safe = stage.write("safe", scenario(begin, second, DELAY, finish()))
+    await stage.push(old)
+    for name in ("parked-1", "parked-2"):
+        await stage.command("start", "deployed", "--id", name)
+        await stage.until(name, "suspended")
+    document = (await stage.command("diff", old, unsafe, "--live", "--json", expect=1)).json
+    assert document["counts"] == {"safe": 0, "needs a mapping": 0, "unsafe": 2}
+    assert {each["instance_id"]: each["step"] for each in document["instances"]} == {
+        "parked-1": "rest", "parked-2": "rest",
+    }  # fmt: skip
+    told = await stage.command("diff", old, safe, "--live")
+    assert sorted(line.split()[:3] for line in told.out.splitlines()[1:]) == [
+        ["parked-1", "rest", "safe"], ["parked-2", "rest", "safe"],
+    ]  # fmt: skip
+    assert told.err.splitlines()[-1] == "instances: 2 safe, 0 needs a mapping, 0 unsafe"
+
+
+async def test_a_file_that_no_image_was_made_of_is_told_about(stage):
+    stranger = stage.write("stranger", scenario(echo("never-pushed", immediate(1)), finish()))
+    done = await stage.command("diff", stranger, stranger, "--live")
+    assert done.err.splitlines()[0] == "The server has no image of OLD as it is written in the file."
