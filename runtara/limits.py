@@ -15,10 +15,12 @@ __all__ = (
     "CHECKPOINT_KEY_BYTES_MAX",
     "CURSOR_CHARACTERS_MAX",
     "DATABASE_STATEMENT_S_MAX",
+    "DIAGNOSTICS_MAX",
     "ERROR_BYTES_MAX",
     "EVENT_PAYLOAD_BYTES_MAX",
     "EXECUTION_TIMEOUT_S_MAX",
     "FRAME_BYTES_MAX",
+    "GRAPHS_NESTED_MAX",
     "GREETING_BYTES_MAX",
     "GUEST_QUEUE_BYTES_MAX",
     "IMAGE_BYTES_MAX",
@@ -38,6 +40,7 @@ __all__ = (
     "REQUEST_BYTES_IN_FLIGHT_MAX",
     "RETRY_DELAY_MS_MAX",
     "SCENARIO_BYTES_MAX",
+    "SCENARIO_EDGES_MAX",
     "SCENARIO_NESTING_MAX",
     "SCENARIO_STEPS_MAX",
     "SCRIPT_BYTES_MAX",
@@ -119,7 +122,12 @@ ATTEMPTS_WITHOUT_PROGRESS_MAX: Final = 5
 # A scenario is written by people and drawn on a screen; these are far beyond what anybody can read.
 SCENARIO_BYTES_MAX: Final = 4 * MIB
 SCENARIO_STEPS_MAX: Final = 1000
+SCENARIO_EDGES_MAX: Final = 10_000
 SCENARIO_NESTING_MAX: Final = 64
+# Loops and children inside each other: each takes some frames of Python's stack when it runs.
+GRAPHS_NESTED_MAX: Final = 32
+# Errors of one document; nobody reads more, and each is compared with all names that may have been meant.
+DIAGNOSTICS_MAX: Final = 1000
 # Python refuses more than 100 levels of indentation.
 BRANCHES_NESTED_MAX: Final = 64
 

@@ -56,13 +56,21 @@ class Graph:
     @cached_property
     def breadth_first(self) -> tuple[str, ...]:
         """The steps that the entry reaches, nearest first, in the order of the edges."""
-        seen, queue = {self.entry: None}, deque([self.entry])
+        return tuple(self._walk([self.entry]))
+
+    def reached_from(self, steps: Iterable[str]) -> frozenset[str]:
+        """These steps, and all that come after them."""
+        return frozenset(self._walk(steps))
+
+    def _walk(self, steps: Iterable[str]) -> dict[str, None]:
+        seen = dict.fromkeys(steps)
+        queue = deque(seen)
         while queue:
             for link in self.out[queue.popleft()]:
                 if link.target not in seen:
                     seen[link.target] = None
                     queue.append(link.target)
-        return tuple(seen)
+        return seen
 
     @cached_property
     def topological(self) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import islice
+from sys import float_info
 from typing import Any, Final
 
-import msgspec
 from msgspec import inspect
 
 from runtara.dsl import notyet
@@ -18,7 +19,11 @@ from runtara.dsl.conditions import check_condition
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, nearest, suggestion
 from runtara.dsl.paths import child_path
 
-__all__ = ("check", "convert", "describe")
+__all__ = ("check", "describe")
+
+
+_GUESSES_MAX: Final = 20
+"""So many unknown fields of an object are looked at for what they were meant to be."""
 
 
 def check(tree: Any, kind: Any, path: str) -> Iterator[Diagnostic]:
@@ -30,18 +35,6 @@ def check(tree: Any, kind: Any, path: str) -> Iterator[Diagnostic]:
 def _type_info(kind: Any) -> inspect.Type:
     """What msgspec says of a type. The language is one type, inside out: to ask costs milliseconds."""
     return inspect.type_info(kind)
-
-
-def convert(tree: Any, kind: Any, path: str) -> tuple[Any, list[Diagnostic]]:
-    """The value of the type ``kind``, or None and why not."""
-    found = list(check(tree, kind, path))
-    if found:
-        return None, found
-    try:
-        return msgspec.convert(tree, kind), []
-    except msgspec.ValidationError as error:
-        # A constraint that only msgspec knows; it says the place itself.
-        return None, [diagnose(Code.TYPE_WRONG, path, str(error))]
 
 
 def describe(tree: Any) -> str:
@@ -123,9 +116,11 @@ def _check_struct(tree: Any, kind: inspect.StructType, path: str) -> Iterator[Di
             yield from _check(tree[key], fields[key].type, child_path(path, key))
         elif key not in known:
             yield _unknown_field(key, kind, known, child_path(path, key))
-    misspelt = {nearest(key, fields) for key in tree if key not in known}
-    for name, field in fields.items():
-        if field.required and name not in tree and name not in misspelt:
+    missing = [name for name, field in fields.items() if field.required and name not in tree]
+    unknown = islice((key for key in tree if key not in known), _GUESSES_MAX) if missing else ()
+    misspelt = {nearest(key, fields) for key in unknown}
+    for name in missing:
+        if name not in misspelt:
             yield diagnose(Code.FIELD_MISSING, path, f"{name!r} is missing")
 
 
@@ -178,6 +173,13 @@ def _check_int(tree: Any, kind: inspect.IntType, path: str) -> Iterator[Diagnost
         )
 
 
+def _check_float(tree: Any, _kind: Any, path: str) -> Iterator[Diagnostic]:
+    if type(tree) not in (int, float):
+        yield _wrong(tree, "a number", path)
+    elif not -float_info.max <= tree <= float_info.max:
+        yield diagnose(Code.TYPE_WRONG, path, "the number is out of range")
+
+
 def _leaf(accepted: tuple[type, ...], name: str) -> Callable[[Any, Any, str], Iterator[Diagnostic]]:
     def check_leaf(tree: Any, _kind: Any, path: str) -> Iterator[Diagnostic]:
         if type(tree) not in accepted:
@@ -198,7 +200,7 @@ _CHECKS: Final[Mapping[type, Callable[[Any, Any, str], Iterator[Diagnostic]]]] =
     inspect.AnyType: _anything,
     inspect.StrType: _leaf((str,), "a string"),
     inspect.BoolType: _leaf((bool,), "a boolean"),
-    inspect.FloatType: _leaf((int, float), "a number"),
+    inspect.FloatType: _check_float,
     inspect.IntType: _check_int,
     inspect.LiteralType: _check_literal,
     inspect.DictType: _check_dict,

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from runtara.dsl.catalog import Catalog, installed_catalog
-from runtara.dsl.children import Child, Library, library_of
+from runtara.dsl.children import Library, library_of
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, raise_errors
-from runtara.dsl.draft import Document, Draft, read_draft
+from runtara.dsl.draft import Document, Draft
+from runtara.dsl.family import MAIN, Family, read_family
 from runtara.dsl.model import Scenario
+from runtara.dsl.reading import read_draft
 from runtara.dsl.rules.ai import check_ai_agents
 from runtara.dsl.rules.capabilities import check_capabilities
-from runtara.dsl.rules.children import check_children, children_of
+from runtara.dsl.rules.children import check_children
 from runtara.dsl.rules.connections import check_connections
 from runtara.dsl.rules.references import check_references
 from runtara.dsl.rules.scopes import root_scope
 from runtara.dsl.rules.settings import check_settings
 from runtara.dsl.rules.shape import check_names, check_shape
-from runtara.limits import SCENARIO_STEPS_MAX
+from runtara.limits import DIAGNOSTICS_MAX, GRAPHS_NESTED_MAX, SCENARIO_EDGES_MAX, SCENARIO_STEPS_MAX
 
 __all__ = ("Examination", "examine", "parse_scenario", "validate")
 
@@ -72,32 +74,38 @@ def examine(
 
     Strictly, a child that is given anything has to declare what it takes; a scenario compiles without that.
     """
-    examiner = _Examiner(library or Library(), catalog or installed_catalog(), is_strict=is_strict)
     draft = read_draft(document)
-    diagnostics = list(examiner.of(draft))
-    for name, child in list(examiner.read.items()):
-        diagnostics += (_inside(name, diagnostic) for diagnostic in examiner.of(child))
-    return Examination(draft, examiner.read, (*diagnostics, *_check_size(draft, examiner.read)))
+    family = read_family(draft, library or Library())
+    examiner = _Examiner(family, catalog or installed_catalog(), is_strict=is_strict)
+    return Examination(draft, family.children, tuple(_up_to_limit(examiner.diagnostics())))
+
+
+def _up_to_limit(diagnostics: Iterator[Diagnostic]) -> Iterator[Diagnostic]:
+    errors = 0
+    for diagnostic in diagnostics:
+        errors += diagnostic.severity == "error"
+        if errors > DIAGNOSTICS_MAX:
+            message = f"there are more than {DIAGNOSTICS_MAX} errors, and the rest is left out"
+            yield diagnose(Code.LIMIT_EXCEEDED, "$", message, hint="Mend these first.")
+            return
+        yield diagnostic
 
 
 @dataclass(frozen=True, slots=True)
 class _Examiner:
-    library: Library
+    family: Family
     catalog: Catalog
     is_strict: bool
-    read: dict[str, Draft] = field(default_factory=dict)
 
-    def draft_of(self, child: Child) -> Draft:
-        """The draft of a child, read once."""
-        if child.name not in self.read:
-            self.read[child.name] = read_draft(child.document)
-            graph = self.read[child.name].graph
-            for inner in children_of(graph, self.library).values() if graph is not None else ():
-                self.draft_of(inner)
-        return self.read[child.name]
+    def diagnostics(self) -> Iterator[Diagnostic]:
+        """What is to say about all of them; where there is too much of them, only what was found while reading."""
+        too_large = list(_check_size(self.family))
+        for name, draft in self.family.drafts.items():
+            found = draft.diagnostics if too_large else self._of(draft, name)
+            yield from (found if name == MAIN else (_inside(name, diagnostic) for diagnostic in found))
+        yield from too_large
 
-    def of(self, draft: Draft) -> Iterator[Diagnostic]:
-        """What is to say about one document."""
+    def _of(self, draft: Draft, name: str) -> Iterator[Diagnostic]:
         yield from draft.diagnostics
         graph = draft.graph
         if graph is None:
@@ -109,7 +117,7 @@ class _Examiner:
         yield from check_capabilities(graph, self.catalog)
         yield from check_connections(graph, self.catalog)
         yield from check_ai_agents(graph)
-        yield from check_children(graph, self.library, self.draft_of, is_strict=self.is_strict)
+        yield from check_children(graph, self.family, name, is_strict=self.is_strict)
         yield from check_references(root_scope(graph, self.catalog))
 
 
@@ -117,9 +125,13 @@ def _inside(name: str, diagnostic: Diagnostic) -> Diagnostic:
     return msgspec.structs.replace(diagnostic, path=f"{name}:{diagnostic.path}")
 
 
-def _check_size(draft: Draft, children: Mapping[str, Draft]) -> Iterator[Diagnostic]:
-    graphs = [one.graph for one in (draft, *children.values()) if one.graph is not None]
-    count = sum(len(inner.steps) for graph in graphs for inner in graph.with_subgraphs)
-    if count > SCENARIO_STEPS_MAX:
-        message = f"the scenario has {count} steps, and {SCENARIO_STEPS_MAX} are allowed, with those of its children"
-        yield diagnose(Code.LIMIT_EXCEEDED, "$", message, hint="Divide the scenario.")
+def _check_size(family: Family) -> Iterator[Diagnostic]:
+    counts = (
+        (family.steps, SCENARIO_STEPS_MAX, "steps"),
+        (family.edges, SCENARIO_EDGES_MAX, "edges"),
+        (family.nesting, GRAPHS_NESTED_MAX, "graphs inside each other"),
+    )
+    for count, allowed, what in counts:
+        if count > allowed:
+            message = f"the scenario has {count} {what}, and {allowed} are allowed, with those of its children"
+            yield diagnose(Code.LIMIT_EXCEEDED, "$", message, hint="Divide the scenario.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from typing import Any
 
 from tests.support.scenarios import agent, conditional, echo, finish, immediate, operation, reference, scenario
@@ -15,7 +15,7 @@ REMOVE = object()
 
 def changed(document: Any, *changes: Change) -> Any:
     """A copy of the document with other values at some places; an index one past the end appends."""
-    document = copy.deepcopy(document)
+    document = json.loads(json.dumps(document))
     for place, value in changes:
         *parents, last = (int(part) if part.isdigit() else part for part in place.split("/"))
         holder = document

@@ -50,6 +50,7 @@ _INSTANCES = "tests/integration/test_instance_limits.py"
 _IMAGES = "tests/unit/environment/test_images.py"
 _CHECKS = "tests/unit/environment/test_checks.py"
 _WRITER = "tests/unit/core/test_writer.py"
+_BAD_INPUT = "tests/unit/dsl/test_bad_input.py"
 _TEMPLATES = "tests/unit/dsl/test_templates.py"
 _HERE = "tests/unit/test_limits.py"
 
@@ -70,6 +71,7 @@ ONE_PAST: dict[str, tuple[str, ...]] = {
     ),
     "CURSOR_CHARACTERS_MAX": (f"{_CHECKS}::test_a_limit_holds_and_says_what_it_is",),
     "DATABASE_STATEMENT_S_MAX": (f"{_HERE}::test_a_statement_that_takes_longer_than_allowed_is_ended",),
+    "DIAGNOSTICS_MAX": (f"{_BAD_INPUT}::test_errors_beyond_the_limit_are_left_out",),
     "ERROR_BYTES_MAX": (
         f"{_DURABLE}::test_an_output_over_the_limit_is_refused_and_the_attempt_goes_on",
         f"{_INSTANCES}::test_one_byte_too_many_is_refused_with_the_limit_and_the_program_goes_on",
@@ -84,6 +86,7 @@ ONE_PAST: dict[str, tuple[str, ...]] = {
         f"{_TRANSPORT}::test_an_answer_over_the_frame_limit_becomes_an_error",
         f"{_TRANSPORT}::test_a_malformed_frame_ends_the_connection",
     ),
+    "GRAPHS_NESTED_MAX": (f"{_BAD_INPUT}::test_children_one_level_too_deep",),
     "GREETING_BYTES_MAX": (f"{_TRANSPORT}::test_a_hello_over_the_greeting_limit_ends_the_connection",),
     "GUEST_QUEUE_BYTES_MAX": ("tests/unit/sdk/test_outbox.py::test_the_queue_has_an_end",),
     "IMAGE_BYTES_MAX": (f"{_IMAGES}::test_one_byte_past_the_limit_is_refused_before_it_is_sent",),
@@ -127,7 +130,8 @@ ONE_PAST: dict[str, tuple[str, ...]] = {
     ),
     "REQUEST_BYTES_IN_FLIGHT_MAX": (f"{_HERE}::test_one_request_more_than_may_be_in_flight_by_bytes_is_refused",),
     "RETRY_DELAY_MS_MAX": ("tests/unit/stdlib/test_retry_policy.py::test_the_delay_has_a_cap",),
-    "SCENARIO_BYTES_MAX": ("tests/unit/dsl/test_diagnostics_table.py::test_what_is_no_document_gets_one_diagnostic",),
+    "SCENARIO_BYTES_MAX": (f"{_BAD_INPUT}::test_a_document_one_byte_too_large",),
+    "SCENARIO_EDGES_MAX": (f"{_BAD_INPUT}::test_one_edge_more_than_allowed",),
     "SCENARIO_NESTING_MAX": (f"{_HERE}::test_a_document_one_level_too_deep_is_refused",),
     "SCENARIO_STEPS_MAX": ("tests/unit/dsl/test_diagnostics_table.py::test_one_step_more_than_allowed",),
     "SCRIPT_BYTES_MAX": ("tests/unit/environment/test_artifacts.py::test_what_python_cannot_run_is_refused",),

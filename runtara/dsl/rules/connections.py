@@ -5,15 +5,16 @@ Source: dsl.md §8.1, §10.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 from runtara.dsl.catalog import Catalog
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
 from runtara.dsl.draft import GraphDraft, StepDraft
+from runtara.dsl.mappings import MappingValue
 from runtara.dsl.model import AgentStep, ConnectionStep, Step
 from runtara.dsl.paths import child_path
-from runtara.dsl.values import iter_values, paths_in
+from runtara.dsl.values import iter_condition, iter_values, paths_in
 
 __all__ = ("INTEGRATIONS", "check_connections")
 
@@ -49,14 +50,14 @@ def _takes_connections(step: AgentStep, catalog: Catalog) -> bool:
     return agent is None or agent.supports_connections
 
 
-def _check_leaks(draft: StepDraft, step: Step, connections: set[str], catalog: Catalog) -> Iterator[Diagnostic]:
+def _check_leaks(draft: StepDraft, step: Step, connections: Set[str], catalog: Catalog) -> Iterator[Diagnostic]:
     code = _leak_of(step, catalog)
     if code is None:
         return
     for place in iter_values(step, draft.path):
-        used = next((path[1] for path in paths_in(place.value) if path[:1] == ("steps",) and len(path) > 1), None)
-        if used in connections:
-            message = f"the credentials of {used!r} would be stored or shown by {draft.key!r}"
+        used = _used(place.value, connections)
+        if used:
+            message = f"the credentials of {min(used)!r} would be stored or shown by {draft.key!r}"
             hint = "Hand them to an agent that works with connections, and to nothing else."
             yield diagnose(code, place.path, message, hint=hint)
 
@@ -71,15 +72,25 @@ def _leak_of(step: Step, catalog: Catalog) -> Code | None:
     return Code.CREDENTIALS_IN_EVENT if tag in ("Log", "Error") else Code.CREDENTIALS_TO_AGENT
 
 
-def _check_unused(graph: GraphDraft, connections: set[str]) -> Iterator[Diagnostic]:
-    paths = [
-        path
-        for step in graph.steps.values()
-        if step.step is not None and connections
-        for place in iter_values(step.step, step.path)
-        for path in paths_in(place.value)
-    ]
-    used = {path[1] for path in paths if path[0] == "steps" and len(path) > 1}
+def _check_unused(graph: GraphDraft, connections: Set[str]) -> Iterator[Diagnostic]:
+    if not connections or any(step.step is None for step in graph.steps.values()):
+        return  # What a step with structural mistakes uses is not known.
+    used = {key for value in _values_of(graph) for key in _used(value, connections)}
     for key in sorted(connections - used):
         message = f"the connection {key!r} is fetched and never used"
         yield diagnose(Code.CONNECTION_UNUSED, graph.steps[key].path, message)
+
+
+def _values_of(graph: GraphDraft) -> Iterator[MappingValue]:
+    for step in graph.steps.values():
+        yield from (place.value for place in (iter_values(step.step, step.path) if step.step is not None else ()))
+    for edge in graph.edges:
+        yield from (place.value for place in (iter_condition(edge.condition, edge.path) if edge.condition else ()))
+
+
+def _used(value: MappingValue, connections: Set[str]) -> frozenset[str]:
+    """The connections among what a value looks up; ``steps`` alone is all of them."""
+    paths = [path for path in paths_in(value) if path[0] == "steps"]
+    if ("steps",) in paths:
+        return frozenset(connections)
+    return frozenset(path[1] for path in paths if path[1] in connections)

@@ -12,7 +12,7 @@ from runtara.dsl.draft import GraphDraft, StepDraft
 from runtara.dsl.flow import Flow, structure
 from runtara.dsl.graph import Graph
 from runtara.dsl.mappings import SchemaFields
-from runtara.dsl.model import SplitStep, WhileStep
+from runtara.dsl.model import SplitStep
 from runtara.dsl.rules.shape import graph_of, steps_of_kind
 from runtara.dsl.values import referenced_in_condition, referenced_steps
 from runtara.dsl.ways import is_error_way
@@ -99,8 +99,7 @@ class Scope:
         graph = graph_of(self.draft)
         if graph is None:
             return frozenset()
-        first = {link.target for link in graph.links if is_error_way(link.way)}
-        return frozenset(first).union(*(graph.reach.get(step, frozenset()) for step in first))
+        return graph.reached_from(link.target for link in graph.links if is_error_way(link.way))
 
 
 def root_scope(draft: GraphDraft, catalog: Catalog) -> Scope:
@@ -113,17 +112,16 @@ def inner_scope(step: StepDraft, outer: Scope) -> Scope | None:
     if step.subgraph is None:
         return None
     variables, roots, data = outer.all_variables, outer.roots, outer.data
-    if isinstance(step.step, SplitStep):
-        variables = (*variables, *step.step.config.variables, *_LOOP_VARIABLES)
-        roots, data = (*roots, "item", "iteration", "loop"), step.step.input_schema
-    elif isinstance(step.step, WhileStep):
-        variables = (*variables, *step.step.config.variables, *_LOOP_VARIABLES, "_previousOutputs", "_loop")
+    if step.kind == "Split":
+        variables = (*variables, *step.loop_variables, *_LOOP_VARIABLES)
+        roots = (*roots, "item", "iteration", "loop")
+        # Of a Split with structural mistakes it is not known what its items are.
+        data = step.step.input_schema if isinstance(step.step, SplitStep) else {}
+    elif step.kind == "While":
+        variables = (*variables, *step.loop_variables, *_LOOP_VARIABLES, "_previousOutputs", "_loop")
         roots = (*roots, "iteration", "loop")
     elif step.kind == "WaitForSignal":
         variables = (*variables, "_signal_id")
-    else:
-        # A Split or a While with structural mistakes: what it defines is not known.
-        data = {}
     return Scope(
         step.subgraph,
         outer.catalog,
