@@ -166,7 +166,7 @@ class _Split:
             retry_after_ms=inner.retry_after_ms,
             attributes=inner.attributes,
         )
-        made = StepFailed(self.step, error, {"index": index})
+        made = StepFailed(self.step, error, {**failure.facts, "index": index})
         made.__cause__ = failure
         return made
 
@@ -261,7 +261,9 @@ class _While:
             raise self._wrapped(index, failure) from failure
 
     def _wrapped(self, index: int, failure: StepFailed) -> StepFailed:
-        return failure if failure.step is self.step else StepFailed(self.step, failure.error, {"iteration": index})
+        if failure.step is self.step:
+            return failure
+        return StepFailed(self.step, failure.error, {**failure.facts, "iteration": index})
 
 
 # ---- what both do

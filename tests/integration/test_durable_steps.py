@@ -376,3 +376,23 @@ async def test_the_examples_of_the_reference_run_as_written() -> None:
             "memory-instance:validate",
             "memory-instance:notify",
         ]
+
+
+# ---- what a loop says of the failure in it
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "place"),
+    [
+        ("Split", {"config": {"value": immediate([7])}}, {"index": 0}),
+        ("While", {"condition": operation("EQ", immediate(1), immediate(1))}, {"iteration": 0}),
+    ],
+)
+async def test_the_handler_of_a_loop_sees_the_context_of_the_error_in_it(kind: str, config: Any, place: Any) -> None:
+    error = {"stepType": "Error", "id": "stop", "code": "NO", "message": "no", "context": {"why": immediate("because")}}
+    loop = {"stepType": kind, "id": "loop", "subgraph": scenario(error)} | config
+    document = scenario(loop, finish("caught", error=reference("error")), edges="loop caught:onError")
+    caught = (await run_scenario(document, {})).output["error"]
+    assert caught["context"] == {"why": "because"}
+    assert caught["code"] == "NO"
+    assert {name: caught[name] for name in place} == place
