@@ -13,10 +13,14 @@ from tests.support.http_server import recording_http_server
 
 ALL: Final = examples()
 
-_CRASHES_FAST_MAX: Final = 16
+_CRASHES_FAST_MAX: Final = 8
 """Examples with more places for a crash are tried at all of them among the slow tests."""
 
 of_all = pytest.mark.parametrize("example", ALL, ids=lambda example: example.name)
+
+
+def test_there_are_thirty_of_them() -> None:
+    assert len(ALL) >= 30
 
 
 async def run(example: Example, **more: Any) -> tuple[RunResult, WatchedStore]:
@@ -29,7 +33,7 @@ async def run(example: Example, **more: Any) -> tuple[RunResult, WatchedStore]:
             example.input_at(world.url),
             children=example.children,
             signals=example.signals,
-            connection_url=world.url,
+            connection_url=world.connection_url,
             store=store,
             **more,
         )
@@ -46,6 +50,15 @@ async def test_an_example_comes_to_its_expected_output(example: Example) -> None
     result, _ = await run(example)
     assert result.status == "completed", result.error
     assert result.output == example.expected
+
+
+@of_all
+async def test_nothing_in_the_world_of_an_example_is_left_over(example: Example) -> None:
+    _, store = await run(example)
+    asked = {f"{request.method} {request.path}" for request in store.world.requests}
+    assert set(example.world.get("http", {})) <= asked
+    assert store.world.unsaid == 0
+    assert store.signals == {}
 
 
 @of_all

@@ -1,9 +1,9 @@
 """The examples of ``examples/scenarios``: what belongs to each, and the world that it runs in.
 
 A world is ``<name>.world.json``: under ``http`` what services answer, by method and path, in turn, the last answer
-again and again; under ``llm`` what a language model says, turn by turn; under ``signals`` what people send. The same
-request (by its ``Idempotency-Key``) gets the same answer once it was answered well, as good services do it. Whatever
-the world does not know is answered with 404.
+again and again; under ``connections`` what the service says that knows them; under ``llm`` what a language model says,
+turn by turn; under ``signals`` what people send. The same request (by its ``Idempotency-Key``) gets the same answer
+again, as good services do it, unless it was told to come back later. What the world does not know is answered with 404.
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ FOLDER: Final = Path(__file__).parents[2] / "examples" / "scenarios"
 
 ELSEWHERE: Final = "https://api.example.com"
 """Where the services of all examples are, as they are written."""
+
+
+_CONNECTIONS: Final = "/connections"
+
+
+def moved(value: Any, url: str) -> Any:
+    """The same, with the services at another place."""
+    return json.loads(json.dumps(value).replace(ELSEWHERE, url))
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Example:
 
     def input_at(self, url: str) -> Any:
         """The input, with the services at another place."""
-        return json.loads(json.dumps(self.input).replace(ELSEWHERE, url))
+        return moved(self.input, url)
 
     def _part(self, kind: str) -> Path:
         return FOLDER / f"{self.name}.{kind}.json"
@@ -89,20 +97,32 @@ class ExampleWorld(LlmServer):
     def __init__(self, world: dict[str, Any]) -> None:
         super().__init__()
         self._services = {place: _answers(written) for place, written in world.get("http", {}).items()}
+        self._connections = world.get("connections", {})
         self._done: dict[str, Answer] = {}
         self.say(*(_said(each) for each in world.get("llm", [])))
 
     def next_answer(self, request: Request) -> Answer:
         """See ``RecordingServer.next_answer``."""
-        if request.path.endswith(("/chat/completions", "/openai", "/anthropic")):
+        if request.path.endswith("/chat/completions"):
             return super().next_answer(request)
+        if request.path.startswith(_CONNECTIONS):
+            return self._connection(request)
         key = request.headers.get("idempotency-key", "")
         if key in self._done:
             return self._done[key]
         answer = self._from_script(request)
-        if answer.status < 300:
+        if answer.status < 500 and answer.status != 429:
             self._done[key] = answer
         return answer
+
+    @property
+    def connection_url(self) -> str:
+        """Of the service that knows the connections."""
+        return f"{self.url}{_CONNECTIONS}"
+
+    def _connection(self, request: Request) -> Answer:
+        found = self._connections.get(request.path.rpartition("/")[2])
+        return super()._connection(request) if found is None else Answer(200, moved(found, self.url))
 
     def _from_script(self, request: Request) -> Answer:
         script = self._services.get(f"{request.method} {request.path}", [Answer(404)])
