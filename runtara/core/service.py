@@ -202,6 +202,8 @@ class InstanceConnection:
             found = await self._engine.persistence.find_instance(tenant_id, instance_id)
             if found is None:
                 raise AttemptFenced("the instance is gone")
+            if found.image_id is not None:
+                raise Conflict("the instance was started from an image", hint="Only its launched program may speak.")
             return _current(found, message.instance_epoch)
         instance_no, _ = await self._engine.persistence.register_self(
             tenant_id, instance_id, server_no=self._engine.server_no

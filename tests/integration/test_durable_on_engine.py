@@ -17,13 +17,14 @@ from runtara.core.model import EventType, Instance, LaunchOrder, NewInstance, St
 from runtara.core.persistence.base import ChangeStatus, Persistence
 from runtara.core.persistence.memory import MemoryPersistence
 from runtara.core.persistence.postgres import PostgresPersistence
-from runtara.core.service import InstanceEndpoint
+from runtara.core.service import Authenticate, InstanceEndpoint
 from runtara.core.state import Change
 from runtara.environment.store.base import EnvironmentStore, NewImage
 from runtara.environment.store.memory import MemoryStore
 from runtara.environment.store.postgres import PostgresStore
-from runtara.errors import BadCredential
+from runtara.errors import BadCredential, Conflict
 from runtara.ids import ImageId, InstanceId, InstanceNo, TenantId
+from runtara.protocol import messages as m
 from runtara.protocol.launch import KnownCheckpoint
 from runtara.protocol.messages import Drain
 from runtara.sdk.base import Durable, InstanceSuspended, Interruption
@@ -33,9 +34,10 @@ from runtara.sdk.program import attend
 from runtara.sdk.remote import RemoteOptions, open_remote
 from runtara.testing.clock import ManualClock
 from runtara.testing.contracts.durable import DurableContract, DurableWorld, Snapshot
+from runtara.testing.contracts.transport import Answers
 from runtara.transport.base import Address, ClientOptions, ServerOptions
 from runtara.transport.memory import MemoryNetwork, Weather
-from runtara.transport.peer import listen_peers
+from runtara.transport.peer import connect_peer, listen_peers
 from tests.support.every_verb import OUTPUT, every_verb
 from tests.support.hasty_clock import hasty_clock
 from tests.support.tasks import background_group
@@ -172,13 +174,19 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def engine_world(
-    persistence: Persistence, store: EnvironmentStore, clock: Clock, *, advance: Advance, sleep_threshold_s: float
+    persistence: Persistence,
+    store: EnvironmentStore,
+    clock: Clock,
+    *,
+    advance: Advance,
+    sleep_threshold_s: float,
+    authenticate: Authenticate | None = None,
 ) -> AsyncIterator[EngineWorld]:
     engine = Engine(persistence, name="server", clock=clock, credential_key=bytes(32), lease_s=1e8)
     await engine.open()
     async with MemoryNetwork(clock=clock) as network, background_group() as group:
         group.start_soon(engine.writer.run)
-        endpoint = InstanceEndpoint(engine, group=group, authenticate=None)
+        endpoint = InstanceEndpoint(engine, group=group, authenticate=authenticate)
         options = ServerOptions(certificate_pem=b"", private_key_pem=b"", credentials=engine.credentials)
         listener = await listen_peers(network.transport(), INSTANCE_ADDRESS, options, endpoint.accept)
         world = EngineWorld(engine, network, clock, advance=advance, sleep_threshold_s=sleep_threshold_s)
@@ -199,6 +207,29 @@ class TestOnMemory(DurableContract):
 
         async with engine_world(persistence, store, clock, advance=advance, sleep_threshold_s=30.0) as world:
             yield world
+
+
+async def test_a_token_does_not_let_a_program_speak_for_a_launched_one_whatever_attempt_it_names() -> None:
+    async def tenant_of(token: str) -> TenantId:
+        return TenantId("acme")
+
+    async with hasty_clock() as clock:
+        persistence = MemoryPersistence(clock=clock)
+        store = MemoryStore(persistence, clock=clock)
+        async with engine_world(
+            persistence, store, clock, advance=clock.sleep, sleep_threshold_s=30.0, authenticate=tenant_of
+        ) as world:
+            async with world.attempt() as durable:
+                hello, options = m.Hello(m.PROTOCOL_VERSIONS, "test", "token"), ClientOptions(skip_verification=True)
+                peer = await connect_peer(
+                    world.network.transport(), INSTANCE_ADDRESS, options, hello, Answers(), timeout_s=5
+                )
+                for epoch in (0, durable.info.attempt):
+                    with pytest.raises(Conflict, match="started from an image"):
+                        await peer.call(m.Register(world.instance_id, "acme", False, epoch), timeout_s=5)
+                peer.close()
+                await durable.complete(b"1")
+            assert (await world.look()).output == b"1"
 
 
 async def test_whatever_connections_are_lost_the_real_engine_comes_to_the_same_end() -> None:
