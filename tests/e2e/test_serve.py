@@ -13,7 +13,7 @@ import pytest
 
 from runtara.client import Client
 from tests.support.command import Command
-from tests.support.server import serve
+from tests.support.server import refuses_new_work, serve
 from tests.support.steps import chain, world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -110,7 +110,8 @@ async def test_a_database_that_does_not_answer_is_told_within_seconds_and_withou
         for address in (f"127.0.0.1:{port}", "127.0.0.1:1"):
             async with asyncio.timeout(20):
                 url = f"postgresql://me:s3cret@{address}/d"
-                done = await command("serve", expect=3, **PORTS, RUNTARA_DATABASE_URL=url)
+                known = PORTS | {"RUNTARA_DATABASE_URL": url, "RUNTARA_DB_CONNECT_TIMEOUT_SECS": "1"}
+                done = await command("serve", expect=3, **known)
             assert "s3cret" not in done.out + done.err
             assert done.err.splitlines()[-1].startswith(("error: ", "hint: "))
     assert not (command.data_dir / "postgres").exists()
@@ -189,7 +190,7 @@ async def test_a_stop_suspends_what_runs_and_the_next_start_goes_on(tmp_path):
         await command("start", "chain", "--id", "i-1")
         await outside.arrived("/2")
         stopping = asyncio.create_task(server.stop())
-        await _refuses_new_work(server.data_dir)
+        await refuses_new_work(server.data_dir)
         outside.release("/2")
         assert await stopping == 0
         await server.start()
@@ -197,21 +198,6 @@ async def test_a_stop_suspends_what_runs_and_the_next_start_goes_on(tmp_path):
             changes = [instance async for instance in client.watch("i-1")]
     assert (changes[-1].status, changes[-1].attempt) == ("completed", 2)
     assert outside.counts == {"/1": 1, "/2": 1, "/3": 1}
-
-
-async def _refuses_new_work(data_dir: Path) -> None:
-    """Returns when the server says that it is stopping."""
-    from runtara.errors import Unavailable
-
-    async with Client.local(data_dir) as client:
-        client.request_timeout_s = 0.1
-        for _ in range(100):
-            try:
-                await client.start_instance("chain", instance_id="late")
-            except Unavailable as error:
-                if "stopping" in error.message:
-                    return
-    raise AssertionError("it takes new work while it stops")
 
 
 async def test_a_second_signal_ends_the_waiting(tmp_path):
@@ -223,7 +209,7 @@ async def test_a_second_signal_ends_the_waiting(tmp_path):
         waiting = await command.start("run", scenario, "--id", "i-1")
         await outside.arrived("/1")
         stopping = asyncio.create_task(server.stop())
-        await _refuses_new_work(server.data_dir)
+        await refuses_new_work(server.data_dir)
         assert not stopping.done()
         async with asyncio.timeout(30):
             assert await server.stop() == 0

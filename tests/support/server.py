@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runtara.client import Client
+from runtara.errors import Unavailable
+
 READY_S = 60.0
 
 # What a server of a test may inherit: nothing that configures a Runtara or a PostgreSQL of the developer.
@@ -96,3 +99,16 @@ async def serve(data_dir: Path, *arguments: str, env: Mapping[str, str] | None =
     finally:
         if server.process is not None and server.process.returncode is None:
             await server.stop()
+
+
+async def refuses_new_work(data_dir: Path) -> None:
+    """Returns when the server says that it is stopping."""
+    async with Client.local(data_dir) as client:
+        client.request_timeout_s = 0.1
+        for _ in range(100):
+            try:
+                await client.start_instance("chain", instance_id="late")
+            except Unavailable as error:
+                if "stopping" in error.message:
+                    return
+    raise AssertionError("it takes new work while it stops")
