@@ -1,10 +1,14 @@
-"""What generated code says about the scenario and its steps, as frozen values."""
+"""What generated code says about the scenario and its steps, as frozen values.
+
+Structs, not dataclasses: a dataclass is compiled when its module is imported, and every launch would pay for all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+import msgspec
 
 __all__ = (
     "AgentStep",
@@ -29,25 +33,23 @@ __all__ = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """A scenario, or a child of one."""
 
     id: str
     version: int
     name: str | None = None
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = {}
     """The defaults of its variables."""
-    input_schema: Mapping[str, Any] = field(default_factory=dict)
+    input_schema: Mapping[str, Any] = {}
     """As in the document; see ``runtara.dsl.mappings.SchemaField``."""
-    output_schema: Mapping[str, Any] = field(default_factory=dict)
+    output_schema: Mapping[str, Any] = {}
     rate_limit_budget_ms: int = 60_000
     durable: bool = True
     debug: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What all steps have."""
 
     type: ClassVar[str]
@@ -64,8 +66,7 @@ class Step:
         return {"stepId": self.id, "stepName": self.name or self.unnamed, "stepType": self.type, "outputs": outputs}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentStep(Step):
+class AgentStep(Step, frozen=True, kw_only=True):
     """A call of a capability."""
 
     type: ClassVar[str] = "Agent"
@@ -78,8 +79,7 @@ class AgentStep(Step):
     durable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartScenarioStep(Step):
+class StartScenarioStep(Step, frozen=True, kw_only=True):
     """A run of a child."""
 
     type: ClassVar[str] = "StartScenario"
@@ -90,15 +90,14 @@ class StartScenarioStep(Step):
     durable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AiAgentStep(Step):
+class AiAgentStep(Step, frozen=True, kw_only=True):
     """A conversation with a model."""
 
     type: ClassVar[str] = "AiAgent"
     connection_id: str
     provider: str | None = None
     max_iterations: int = 10
-    output_schema: Mapping[str, Any] = field(default_factory=dict)
+    output_schema: Mapping[str, Any] = {}
     max_messages: int | None = None
     """Of the memory; None: no compaction."""
     summarize: bool = False
@@ -108,8 +107,7 @@ class AiAgentStep(Step):
     durable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True, kw_only=True):
     """A step that a model may call, or that keeps its memory."""
 
     name: str
@@ -123,8 +121,7 @@ class Tool:
     """Of a child: its main function and its ``Scenario``; of a wait: its timeout, ``onWait`` and action, or None."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionStep(Step):
+class ConnectionStep(Step, frozen=True, kw_only=True):
     """A connection to fetch."""
 
     type: ClassVar[str] = "Connection"
@@ -132,15 +129,13 @@ class ConnectionStep(Step):
     integration_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionalStep(Step):
+class ConditionalStep(Step, frozen=True, kw_only=True):
     """A branch."""
 
     type: ClassVar[str] = "Conditional"
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(msgspec.Struct, frozen=True):
     """A case of a Switch."""
 
     match_type: str
@@ -149,24 +144,21 @@ class Case:
     route: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchStep(Step):
+class SwitchStep(Step, frozen=True, kw_only=True):
     """A choice of outputs, and of ways where ``routes``."""
 
     type: ClassVar[str] = "Switch"
     routes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FinishStep(Step):
+class FinishStep(Step, frozen=True, kw_only=True):
     """An end."""
 
     type: ClassVar[str] = "Finish"
     unnamed: ClassVar[str] = "Finish"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorStep(Step):
+class ErrorStep(Step, frozen=True, kw_only=True):
     """A failure of the author's own."""
 
     type: ClassVar[str] = "Error"
@@ -176,8 +168,7 @@ class ErrorStep(Step):
     severity: str = "error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitStep(Step):
+class SplitStep(Step, frozen=True, kw_only=True):
     """A graph for each item."""
 
     type: ClassVar[str] = "Split"
@@ -189,13 +180,12 @@ class SplitStep(Step):
     allow_null: bool = False
     convert_single_value: bool = False
     batch_size: int = 0
-    input_schema: Mapping[str, Any] = field(default_factory=dict)
-    output_schema: Mapping[str, Any] = field(default_factory=dict)
+    input_schema: Mapping[str, Any] = {}
+    output_schema: Mapping[str, Any] = {}
     durable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhileStep(Step):
+class WhileStep(Step, frozen=True, kw_only=True):
     """A graph as long as a condition holds."""
 
     type: ClassVar[str] = "While"
@@ -203,15 +193,13 @@ class WhileStep(Step):
     timeout_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterStep(Step):
+class FilterStep(Step, frozen=True, kw_only=True):
     """The elements for which a condition holds."""
 
     type: ClassVar[str] = "Filter"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupByStep(Step):
+class GroupByStep(Step, frozen=True, kw_only=True):
     """The elements by a field."""
 
     type: ClassVar[str] = "GroupBy"
@@ -219,8 +207,7 @@ class GroupByStep(Step):
     expected_keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogStep(Step):
+class LogStep(Step, frozen=True, kw_only=True):
     """An event for people."""
 
     type: ClassVar[str] = "Log"
@@ -228,19 +215,17 @@ class LogStep(Step):
     level: str = "info"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DelayStep(Step):
+class DelayStep(Step, frozen=True, kw_only=True):
     """A wait for a time."""
 
     type: ClassVar[str] = "Delay"
     durable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitForSignalStep(Step):
+class WaitForSignalStep(Step, frozen=True, kw_only=True):
     """A wait for somebody."""
 
     type: ClassVar[str] = "WaitForSignal"
-    response_schema: Mapping[str, Any] = field(default_factory=dict)
+    response_schema: Mapping[str, Any] = {}
     action: str | None = None
     """The key of its action."""

@@ -6,7 +6,6 @@ The record of a call is read before anything is done: a replay shows the model's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -167,7 +166,7 @@ async def _response(
 ) -> dict[str, Any]:
     """What somebody answers. The event that asks for it shows what the model said, as ``arguments`` of its action."""
     timeout_ms, on_wait, action = tool.start or (None, None, None)
-    asking = replace(step, action=step.action or tool.name)
+    asking = msgspec.structs.replace(step, action=step.action or tool.name)
     context = {**(action() if action is not None else {}), "arguments": shown(dict(arguments))}
     given = (timeout_ms() if timeout_ms is not None else None, context)
     response = await signals.wait(run, asking, key=key, given=given, on_wait=on_wait)
