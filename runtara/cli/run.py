@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from runtara.cli.app import EXIT_FAILED
+from runtara.cli.children import child_option
 from runtara.cli.compile import compile_file, name_of, show_diagnostics, show_refusal
 from runtara.cli.instances import show_instance
 from runtara.cli.output import emit_json, facts, note
 from runtara.cli.session import Session, asking, json_value
 from runtara.client import Client, Image, Instance, InstanceHandle
 from runtara.errors import InternalError, ScenarioInvalid
+
+if TYPE_CHECKING:
+    from runtara.dsl.children import Child
 
 __all__ = ("follow", "run_command", "start_command")
 
@@ -65,6 +69,7 @@ async def start_command(
 @_timeout
 @_env
 @click.option("--name", help="What to call the image. [the file's name]")
+@child_option
 @asking
 async def run_command(
     session: Session,
@@ -75,15 +80,16 @@ async def run_command(
     timeout_s: float | None,
     env: tuple[str, ...],
     name: str | None,
+    children: tuple[Child, ...],
 ) -> int:
     """Compile the scenario in FILE, push, start and follow it, and print its result.
 
-    A zipapp or a Python file is pushed as it is.
+    A zipapp or a Python file is pushed as it is. With --debug, each step writes events, and breakpoints hold.
     """
     variables = _variables(env)
     async with session.connect() as client:
         try:
-            image = await _push(client, file, name or name_of(file))
+            image = await _push(client, file, name or name_of(file), is_debug=session.is_debug, children=children)
         except ScenarioInvalid as error:
             return show_refusal(error, as_json=session.as_json)
         handle = await client.start_instance(
@@ -97,10 +103,10 @@ async def run_command(
         return await follow(session, handle)
 
 
-async def _push(client: Client, file: Path, name: str) -> Image:
+async def _push(client: Client, file: Path, name: str, *, is_debug: bool, children: tuple[Child, ...]) -> Image:
     if file.suffix != ".json":
         return await client.register_image(file, name=name)
-    result = compile_file(file)
+    result = compile_file(file, is_debug=is_debug, children=children)
     show_diagnostics(result.warnings)
     return await client.register_image(result.binary_path, name=name, metadata={"artifact": result.metadata})
 

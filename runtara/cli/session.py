@@ -36,6 +36,8 @@ class Session:
     config: ClientConfig
     tenant_id: str | None
     as_json: bool
+    is_debug: bool = False
+    """Whether everything shall be said that can be."""
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Client]:
@@ -64,12 +66,12 @@ def asking(function: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable
     @click.option("--ca", "ca_file", type=click.Path(path_type=Path), help="The server's CA. [RUNTARA_CA_FILE]")
     @click.option("--tenant", "tenant_id", help="Whom you mean, as an administrator.")
     @json_option
-    @debug_option
+    @click.option("--debug", "is_debug", is_flag=True, hidden=True, help="As before the command.")
     @wraps(function)
-    def command(*, as_json: bool, tenant_id: str | None, **given: Any) -> int | None:
+    def command(*, as_json: bool, tenant_id: str | None, is_debug: bool, **given: Any) -> int | None:
         names = ("data_dir", "environment_addr", "token", "ca_file")
         config = ClientConfig.from_env(**{name: given.pop(name) for name in names})
-        session = Session(config=config, tenant_id=tenant_id, as_json=as_json)
+        session = Session(config=config, tenant_id=tenant_id, as_json=as_json, is_debug=is_debug)
         return asyncio.run(function(session, **given))
 
     return command
