@@ -1,0 +1,79 @@
+"""A picture as Mermaid text, which many places where people write render by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from runtara.dsl.drawing.picture import Arrow, Node, Picture
+
+__all__ = ("to_mermaid",)
+
+_SHAPES: Final[Mapping[str, tuple[str, str]]] = {
+    "Start": ("((", "))"),
+    "Finish": ("([", "])"),
+    "Error": ("([", "])"),
+    "Conditional": ("{", "}"),
+    "Switch": ("{", "}"),
+}
+"""What stands around the text of a step; a rounded box where nothing is said."""
+
+_CLASSES: Final[Mapping[str, str]] = {
+    "control": "fill:#f4f0fc,stroke:#8461c9,color:#1f2430",
+    "execution": "fill:#e9f2fd,stroke:#2f74c8,color:#1f2430",
+    "utility": "fill:#eef5f0,stroke:#4f8f67,color:#1f2430",
+}
+
+
+def to_mermaid(picture: Picture) -> str:
+    """The text of a flowchart."""
+    names = {node.key: f"n{number}" for number, node in enumerate(_all_nodes(picture))}
+    lines = ["flowchart TD", *_graph(picture, names, "  ")]
+    for category, style in _CLASSES.items():
+        members = [names[node.key] for node in _all_nodes(picture) if node.category == category and not node.inner]
+        if members:
+            lines += [f"  classDef {category} {style}", f"  class {','.join(members)} {category}"]
+    return "\n".join(lines) + "\n"
+
+
+def _all_nodes(picture: Picture) -> Iterator[Node]:
+    for node in picture.nodes:
+        yield node
+        if node.inner is not None:
+            yield from _all_nodes(node.inner)
+
+
+def _graph(picture: Picture, names: Mapping[str, str], pad: str) -> Iterator[str]:
+    for node in picture.nodes:
+        yield from _node(node, names, pad)
+    for arrow in picture.arrows:
+        yield pad + _arrow(arrow, names)
+
+
+def _node(node: Node, names: Mapping[str, str], pad: str) -> Iterator[str]:
+    name = names[node.key]
+    if node.inner is not None:
+        yield f'{pad}subgraph {name}["{_text(node)}"]'
+        yield f"{pad}  direction TB"
+        yield from _graph(node.inner, names, pad + "  ")
+        yield f"{pad}end"
+        return
+    opening, closing = _SHAPES.get(node.kind, ("(", ")"))
+    yield f'{pad}{name}{opening}"{_text(node)}"{closing}'
+
+
+def _text(node: Node) -> str:
+    if node.kind == "Start":
+        return " "
+    return "<br/>".join(filter(None, (_escaped(node.title), _escaped(node.kind), _escaped(node.caption))))
+
+
+def _arrow(arrow: Arrow, names: Mapping[str, str]) -> str:
+    line = "-.->" if arrow.is_failure else "-->"
+    label = f'|"{_escaped(arrow.label)}"|' if arrow.label else ""
+    return f"{names[arrow.source]} {line}{label} {names[arrow.target]}"
+
+
+def _escaped(text: str) -> str:
+    """Any text as Mermaid reads it inside quotes: what has a meaning there becomes the number of its character."""
+    return "".join(letter if letter.isalnum() or letter in " .,_-/@" else f"#{ord(letter)};" for letter in text)
