@@ -20,6 +20,7 @@ from runtara.client.records import (
     StartedInstance,
     Token,
 )
+from runtara.client.steps import StepSummary
 
 __all__ = (
     "Checkpoint",
@@ -35,5 +36,6 @@ __all__ = (
     "NewToken",
     "ResultTimeout",
     "StartedInstance",
+    "StepSummary",
     "Token",
 )

@@ -13,6 +13,7 @@ from runtara.client.calls import Calls, iter_pages
 from runtara.client.connections import Connection, Subscription
 from runtara.client.handle import InstanceHandle
 from runtara.client.records import Checkpoint, Event, Instance, LogChunk, StartedInstance, decode_json
+from runtara.client.steps import STEP_EVENTS, StepBook, StepFilter, StepSummary
 from runtara.errors import RuntaraError, Unavailable
 from runtara.ids import new_id
 from runtara.limits import PAGE_ROWS_DEFAULT
@@ -229,6 +230,31 @@ class InstanceCalls(Calls):
             has_ended = (await self.get_instance(instance_id, tenant_id=tenant_id)).is_terminal
             if not has_ended:
                 await self._clock.sleep(_FOLLOW_INTERVAL_S)
+
+    async def list_steps(
+        self,
+        instance_id: str,
+        *,
+        tenant_id: str | None = None,
+        scope: str | None = None,
+        status: str | None = None,
+        type: str | None = None,  # noqa: A002 (what it is called everywhere else)
+        with_values: bool = False,
+    ) -> list[StepSummary]:
+        """The steps of a scenario that was compiled in debug mode, in the order in which they began; else none.
+
+        Args:
+            instance_id: The instance.
+            tenant_id: Whose it is.
+            scope: Only steps of this scope: the id of a loop pass or of a child, or ``main``.
+            status: Only ``running``, ``completed`` or ``failed`` ones.
+            type: Only steps of this ``stepType``.
+            with_values: Also what they were given and what came of them, as far as it was recorded.
+        """
+        book, wanted = StepBook(with_values=with_values), StepFilter(scope=scope, status=status, type=type)
+        async for event in self.events(instance_id, tenant_id=tenant_id, types=(STEP_EVENTS,)):
+            book.apply(event)
+        return [step for step in book.steps if wanted.fits(step)]
 
     async def read_logs(
         self,

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from runtara.client import Client
 from tests.support.command import Command
-from tests.support.scenarios import agent, echo, finish, immediate, scenario
+from tests.support.scenarios import agent, echo, finish, immediate, reference, scenario
 from tests.support.server import ServerProcess, serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.asyncio(loop_scope="module")]
@@ -85,3 +85,39 @@ async def test_a_file_that_no_image_was_made_of_is_told_about(stage):
     stranger = stage.write("stranger", scenario(echo("never-pushed", immediate(1)), finish()))
     done = await stage.command("diff", stranger, stranger, "--live")
     assert done.err.splitlines()[0] == "The server has no image of OLD as it is written in the file."
+
+
+# ---- steps
+
+
+async def test_the_steps_of_an_instance_are_listed_as_a_tree_with_what_failed(stage):
+    inner = scenario(echo("b", reference("item")), finish("f"))
+    split = {"stepType": "Split", "id": "loop", "subgraph": inner, "config": {"value": immediate([1, 2])}}
+    broken = agent("broken", "http/request", {"url": immediate("http://127.0.0.1:9/")}, maxRetries=0)
+    graph = scenario(echo("a", immediate(1)), split, broken, finish())
+    await stage.push(stage.write("traced", {"executionGraph": graph, "debugMode": True}))
+    await stage.command("start", "traced", "--id", "steps-1", "--wait", expect=1)
+    shown = (await stage.command("steps", "steps-1")).out.splitlines()
+    assert shown[0].split() == ["STEP", "TYPE", "SCOPE", "STATUS", "DURATION", "ERROR"]
+    assert [line.split()[:5] for line in shown[1:-1]] == [
+        ["a", "Agent", "-", "completed", shown[1].split()[4]],
+        ["loop", "Split", "-", "completed", shown[2].split()[4]],
+        ["└", "b", "Agent", "sc_loop_0", "completed"], ["└", "f", "Finish", "sc_loop_0", "completed"],
+        ["└", "b", "Agent", "sc_loop_1", "completed"], ["└", "f", "Finish", "sc_loop_1", "completed"],
+    ]  # fmt: skip
+    assert "NETWORK_ERROR: " in shown[-1]
+    steps = (await stage.command("steps", "steps-1", "--json", "--scope", "sc_loop_1", "--type", "Agent")).json
+    (step,) = steps
+    assert (step["step_id"], step["status"], step["inputs"], step["outputs"]) == ("b", "completed", {"value": 2}, 2)
+    assert isinstance(step["duration_ms"], int)
+    (failed,) = (await stage.command("steps", "steps-1", "--json", "--status", "failed")).json
+    assert (failed["step_id"], failed["error"]["code"]) == ("broken", "NETWORK_ERROR")
+
+
+async def test_an_instance_without_debug_mode_has_no_steps_and_is_told_why(stage):
+    await stage.push(stage.write("untraced", scenario(echo("a", immediate(1)), finish())))
+    await stage.command("start", "untraced", "--id", "steps-2", "--wait")
+    done = await stage.command("steps", "steps-2")
+    assert done.err.startswith("No such steps were recorded.")
+    assert (await stage.command("steps", "steps-2", "--json")).json == []
+    assert "[request.not_found]" in (await stage.command("steps", "nobody", expect=1)).err
