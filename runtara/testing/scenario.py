@@ -220,6 +220,14 @@ class _ScriptedRun:
         except SimulatedCrash:
             self.crash_after = self.crash_before = None
             self.checkpoints_at_crash = len(self.store.checkpoints)
+            self._deliver_missed()
+
+    def _deliver_missed(self) -> None:
+        """Send what was waiting for a result that was stored by the very call after which the attempt died."""
+        while self.signals and self.signals[0].after_step in self.store.checkpoints:
+            self.deliver(after_step=self.signals[0].after_step)
+            if self.store.status != "pending":
+                return
 
     async def _entry(self, durable: Durable) -> bytes:
         agents = self.recorder.watch(self.agents)
