@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from runtara.cli.children import child_option
 from runtara.cli.compile import compile_file, name_of, show_diagnostics, show_refusal
 from runtara.cli.instances import show_instance
 from runtara.cli.output import emit_json, facts, note
+from runtara.cli.progress import PlainLines, Screen, follow_steps, screen_for
 from runtara.cli.session import Session, asking, json_value
 from runtara.client import Client, Image, Instance, InstanceHandle
 from runtara.errors import InternalError, ScenarioInvalid
@@ -70,6 +73,7 @@ async def start_command(
 @_env
 @click.option("--name", help="What to call the image. [the file's name]")
 @child_option
+@click.option("--steps/--no-steps", default=None, help="Show the steps as they happen. [yes; no with --json]")
 @asking
 async def run_command(
     session: Session,
@@ -81,15 +85,19 @@ async def run_command(
     env: tuple[str, ...],
     name: str | None,
     children: tuple[Child, ...],
+    steps: bool | None,
 ) -> int:
     """Compile the scenario in FILE, push, start and follow it, and print its result.
 
-    A zipapp or a Python file is pushed as it is. With --debug, each step writes events, and breakpoints hold.
+    A zipapp or a Python file is pushed as it is. To show its steps, a scenario is compiled in debug mode: each step
+    writes events, and breakpoints hold; so it is with --debug.
     """
     variables = _variables(env)
+    shows_steps = not session.as_json and steps is not False and file.suffix == ".json"
+    is_debug = session.is_debug or shows_steps
     async with session.connect() as client:
         try:
-            image = await _push(client, file, name or name_of(file), is_debug=session.is_debug, children=children)
+            image = await _push(client, file, name or name_of(file), is_debug=is_debug, children=children)
         except ScenarioInvalid as error:
             return show_refusal(error, as_json=session.as_json)
         handle = await client.start_instance(
@@ -100,7 +108,7 @@ async def run_command(
             timeout_s=timeout_s,
             env=variables,
         )
-        return await follow(session, handle)
+        return await follow(session, handle, steps_of=client if shows_steps else None)
 
 
 async def _push(client: Client, file: Path, name: str, *, is_debug: bool, children: tuple[Child, ...]) -> Image:
@@ -111,11 +119,11 @@ async def _push(client: Client, file: Path, name: str, *, is_debug: bool, childr
     return await client.register_image(result.binary_path, name=name, metadata={"artifact": result.metadata})
 
 
-async def follow(session: Session, handle: InstanceHandle) -> int:
-    """Say what happens to it, then what came of it; 0 when it completed."""
+async def follow(session: Session, handle: InstanceHandle, *, steps_of: Client | None = None) -> int:
+    """Say what happens to it, then what came of it; 0 when it completed. With a client also say what its steps do."""
     note(f"instance {handle.instance_id}")
     try:
-        instance = await _last(handle)
+        instance = await (_last(handle, PlainLines()) if steps_of is None else _last_with_steps(steps_of, handle))
     except BaseException:
         note(f"It goes on without us: `runtara status {handle.instance_id}` says how it is.")
         raise
@@ -128,13 +136,25 @@ async def follow(session: Session, handle: InstanceHandle) -> int:
     return 0 if instance.status == "completed" else EXIT_FAILED
 
 
-async def _last(handle: InstanceHandle) -> Instance:
+async def _last(handle: InstanceHandle, screen: Screen, steps: asyncio.Task[None] | None = None) -> Instance:
+    """The instance when it has ended, and everything about its steps is said."""
     async with aclosing(handle.changes()) as changes:
         async for instance in changes:
-            note(_line(instance))
+            if instance.is_terminal and steps is not None:
+                await steps
+            screen.say(_line(instance))
             if instance.is_terminal:
                 return instance
     raise InternalError("the server ended the watch before the instance ended")
+
+
+async def _last_with_steps(client: Client, handle: InstanceHandle) -> Instance:
+    screen = screen_for(sys.stderr)
+    steps = asyncio.create_task(follow_steps(client, handle, screen))
+    try:
+        return await _last(handle, screen, steps)
+    finally:
+        steps.cancel()
 
 
 def _line(instance: Instance) -> str:

@@ -121,3 +121,44 @@ async def test_an_instance_without_debug_mode_has_no_steps_and_is_told_why(stage
     assert done.err.startswith("No such steps were recorded.")
     assert (await stage.command("steps", "steps-2", "--json")).json == []
     assert "[request.not_found]" in (await stage.command("steps", "nobody", expect=1)).err
+
+
+# ---- run
+
+
+async def test_a_run_shows_each_step_begin_and_end_in_lines_that_stay(stage):
+    document = stage.write("shown", scenario(echo("a", immediate(1)), echo("b", immediate(2)), finish()))
+    done = await stage.command("run", document, "--id", "shown-1")
+    lines = done.err.splitlines()
+    assert (lines[0], lines[-1]) == ("instance shown-1", "completed")
+    steps = [line.split(" (")[0] for line in lines if line.split()[0] in ("a", "b", "finish")]
+    assert steps == ["a begins", "a completed", "b begins", "b completed", "finish begins", "finish completed"]
+    assert done.json == {}
+
+
+async def test_a_run_shows_no_steps_with_json_or_when_told(stage):
+    document = stage.write("quiet", scenario(echo("a", immediate(1)), finish()))
+    for option in ("--json", "--no-steps"):
+        done = await stage.command("run", document, option)
+        assert "a begins" not in done.err
+        assert done.json is not None
+
+
+async def test_a_run_that_fails_shows_in_which_step_and_why(stage):
+    broken = agent("broken", "http/request", {"url": immediate("http://127.0.0.1:9/")}, maxRetries=0)
+    done = await stage.command("run", stage.write("failing", scenario(broken, finish())), expect=1)
+    assert any(line.startswith("broken failed (") and "NETWORK_ERROR: " in line for line in done.err.splitlines())
+    assert done.err.splitlines()[-1] == "failed (application_error)"
+
+
+async def test_a_run_that_stops_at_a_breakpoint_says_how_to_go_on(stage):
+    document = stage.write("broken-in", scenario(echo("a", immediate(1), breakpoint=True), finish()))
+    process = await stage.command.start("run", document, "--id", "stop-1")
+    said = b""
+    while not said.endswith(b"lets it go on\n"):
+        said = await process.stderr.readline()
+    assert said.decode() == "stopped before a; `runtara signal ID '%breakpoint/a'` lets it go on\n"
+    await stage.command("signal", "stop-1", "%breakpoint/a")
+    out, err = await process.communicate()
+    assert (process.returncode, json.loads(out)) == (0, {})
+    assert err.decode().splitlines()[-1] == "completed"
