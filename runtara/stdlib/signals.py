@@ -103,11 +103,7 @@ async def wait(
 async def _publish(
     run: Run, step: WaitForSignalStep, key: str, action: Mapping[str, Any], deadline: datetime | None
 ) -> None:
-    """Tell products, once, that somebody is waited for."""
-    durable = run.execution.durable
-    told = f"{key}/%told"
-    if await durable.find(told) is not None:
-        return
+    """Tell products that somebody is waited for."""
     facts: dict[str, Any] = {
         "type": "external_input_requested",
         "signal_id": key,
@@ -116,8 +112,15 @@ async def _publish(
     }
     if step.action is not None:
         facts["action"] = {"key": step.action, **action}
-    emit(run, "external_input_requested", step, facts)
-    durable.send(told, b"true")
+    await _tell_once(run, "external_input_requested", step, facts)
+
+
+async def _tell_once(run: Run, subtype: str, step: Step, facts: Mapping[str, Any]) -> None:
+    """Write an event that later attempts do not write again; a crash right behind it may repeat it."""
+    told = f"{facts['signal_id']}/%told"
+    if await run.execution.durable.find(told) is None:
+        emit(run, subtype, step, facts)
+        run.execution.durable.send(told, b"true")
 
 
 def _inside(run: Run, step: WaitForSignalStep, key: str) -> Run:
@@ -133,9 +136,7 @@ def _inside(run: Run, step: WaitForSignalStep, key: str) -> Run:
 async def stop_at(run: Run, step: Step, inputs: Any) -> None:
     """Stop before a step, the first time; returns when somebody lets the run go on."""
     name = f"{BREAKPOINT_PREFIX}{run.key(step)}"
-    durable = run.execution.durable
-    if await durable.find(name) is None:
-        facts = {"step_type": step.type, "inputs": shown(inputs), "steps_context": shown(run.steps), "signal_id": name}
-        emit(run, "breakpoint_hit", step, facts)
-        await durable.flush()
+    facts = {"step_type": step.type, "inputs": shown(inputs), "steps_context": shown(run.steps), "signal_id": name}
+    await _tell_once(run, "breakpoint_hit", step, facts)
+    await run.execution.durable.flush()
     await run.waits.wait_signal(name, key=name, deadline=None)
