@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from runtara.dsl import validate
-from runtara.testing import RunResult, run_scenario
-from tests.support.examples import FOLDER, Example, ExampleWorld, WatchedStore, examples
-from tests.support.http_server import recording_http_server
+from tests.support.examples import FOLDER, Example, examples, run_example
 
 ALL: Final = examples()
 
@@ -24,23 +22,6 @@ of_all = pytest.mark.parametrize("example", ALL, ids=lambda example: example.nam
 
 def test_there_are_thirty_of_them() -> None:
     assert len(ALL) >= 30
-
-
-async def run(example: Example, **more: Any) -> tuple[RunResult, WatchedStore]:
-    """The example in its world."""
-    world = ExampleWorld(example.world)
-    async with recording_http_server(world):
-        store = WatchedStore(world=world)
-        result = await run_scenario(
-            example.document,
-            example.input_at(world.url),
-            children=example.children,
-            signals=example.signals,
-            connection_url=world.connection_url,
-            store=store,
-            **more,
-        )
-    return result, store
 
 
 @of_all
@@ -58,14 +39,14 @@ def test_nothing_is_to_be_said_about_an_example(example: Example) -> None:
 
 @of_all
 async def test_an_example_comes_to_its_expected_output(example: Example) -> None:
-    result, _ = await run(example)
+    result, _ = await run_example(example)
     assert result.status == "completed", result.error
     assert result.output == example.expected
 
 
 @of_all
 async def test_nothing_in_the_world_of_an_example_is_left_over(example: Example) -> None:
-    _, store = await run(example)
+    _, store = await run_example(example)
     asked = {f"{request.method} {request.path}" for request in store.world.requests}
     assert set(example.world.get("http", {})) <= asked
     assert store.world.unsaid == 0
@@ -79,6 +60,7 @@ async def test_an_example_that_crashes_comes_to_the_same_and_repeats_nothing(exa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @of_all
 async def test_an_example_may_crash_at_every_fifth_call(example: Example) -> None:
     await crash_at(example, await places_of_crashes(example))
@@ -86,16 +68,16 @@ async def test_an_example_may_crash_at_every_fifth_call(example: Example) -> Non
 
 async def places_of_crashes(example: Example) -> list[int]:
     """Every fifth persistence call but the last; every one, where there are few."""
-    result, _ = await run(example)
+    result, _ = await run_example(example)
     calls = result.persistence_calls
     return list(range(1, calls, 5 if calls > 15 else 1))
 
 
 async def crash_at(example: Example, points: list[int]) -> None:
-    undisturbed, _ = await run(example)
+    undisturbed, _ = await run_example(example)
     assert points
     for point in points:
-        result, store = await run(example, crash_after=point)
+        result, store = await run_example(example, crash_after=point)
         assert result.status == "completed", (point, result.error)
         assert result.output == example.expected, point
         assert store.repeated() == [], point

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from runtara.sdk.memory_store import MemoryInstanceStore, SignalListener
-from runtara.testing import ScriptedSignal
-from tests.support.http_server import Answer, Request
+from runtara.testing import RunResult, ScriptedSignal, run_scenario
+from tests.support.http_server import Answer, Request, recording_http_server
 from tests.support.llm_server import LlmServer, Said, calls
 
 FOLDER: Final = Path(__file__).parents[2] / "examples" / "scenarios"
@@ -49,7 +48,7 @@ class Example:
         """The scenario, as it is written."""
         return self.path.read_bytes()
 
-    @cached_property
+    @property
     def input(self) -> Any:
         """What is given to it."""
         return json.loads(self._part("input").read_text())
@@ -59,7 +58,7 @@ class Example:
         """What must come of it."""
         return json.loads(self._part("expected").read_text())
 
-    @cached_property
+    @property
     def world(self) -> dict[str, Any]:
         """See the module."""
         path = self._part("world")
@@ -160,3 +159,20 @@ class WatchedStore(MemoryInstanceStore):
         """The keys of the requests that came again although their result was recorded."""
         asked = [request.headers.get("idempotency-key", "") for request in self.world.requests]
         return [key for recorded, before in self.begun for key in asked[before:] if key.partition(":")[2] in recorded]
+
+
+async def run_example(example: Example, **more: Any) -> tuple[RunResult, WatchedStore]:
+    """What comes of it in its world; ``more`` is for ``run_scenario``."""
+    world = ExampleWorld(example.world)
+    async with recording_http_server(world):
+        store = WatchedStore(world=world)
+        result = await run_scenario(
+            example.document,
+            example.input_at(world.url),
+            children=example.children,
+            signals=example.signals,
+            connection_url=world.connection_url,
+            store=store,
+            **more,
+        )
+    return result, store
