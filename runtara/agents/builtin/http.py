@@ -6,8 +6,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -18,6 +17,7 @@ from msgspec import Meta, field
 from runtara.agents.capability import agent, capability
 from runtara.agents.context import CallContext
 from runtara.agents.errors import AgentError
+from runtara.agents.retry_after import retry_after_ms
 from runtara.limits import CHECKPOINT_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -221,23 +221,9 @@ def _status_error(answer: httpx.Response, request: Request, *, now: datetime) ->
         f"{request.method} {request.url} was answered with status {status}",
         request,
         category="transient" if status in (408, 429) or 500 <= status < 600 else "permanent",
-        retry_after_ms=_retry_after_ms(answer.headers.get("retry-after"), now),
+        retry_after_ms=retry_after_ms(answer.headers.get("retry-after"), now),
         attributes={"status_code": str(status)},
     )
-
-
-def _retry_after_ms(header: str | None, now: datetime) -> int | None:
-    """The header ``Retry-After``: seconds, or a date. Source: RFC 9110 §10.2.3."""
-    if header is None:
-        return None
-    if header.isascii() and header.strip().isdecimal():
-        return int(header) * 1000
-    try:
-        at = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return max(0, round((at - now).total_seconds() * 1000))
 
 
 def _translated(error: Exception, request: Request) -> AgentError:

@@ -5,16 +5,15 @@ Nothing that is said about a failure carries the key: not what a library says of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from runtara.agents.errors import AgentError
+from runtara.agents.retry_after import retry_after_ms
 from runtara.limits import CHECKPOINT_BYTES_MAX
 from runtara.stdlib.ai.providers.base import AnswerUnreadable, Ask, HttpRequest, Provider, Turn
 from runtara.stdlib.execution import Execution
@@ -31,7 +30,6 @@ _REASON_CHARACTERS_MAX: Final = 500
 _ANSWER_BYTES_MAX: Final = CHECKPOINT_BYTES_MAX // 2
 
 # More is no time that anybody waits for.
-_SECONDS: Final = re.compile(r"[0-9]{1,8}")
 
 
 async def take_turn(
@@ -113,14 +111,14 @@ def _refusal(answer: httpx.Response, body: bytes, api_key: str, *, now: datetime
         # Services repeat a part of a key that they do not know.
         return AgentError("AI_UNAUTHORIZED", message, attributes=facts)
     message += _reason_in(body, api_key)
-    retry_after_ms = _retry_after_ms(answer.headers.get("retry-after"), now)
+    wait_ms = retry_after_ms(answer.headers.get("retry-after"), now)
     if status == 429:
         code = "AI_RATE_LIMITED"
     elif status == 408 or status >= 500:
         code = "AI_PROVIDER_UNAVAILABLE"
     else:
         return AgentError("AI_PROVIDER_ERROR", message, attributes=facts)
-    return AgentError(code, message, category="transient", retry_after_ms=retry_after_ms, attributes=facts)
+    return AgentError(code, message, category="transient", retry_after_ms=wait_ms, attributes=facts)
 
 
 def _reason_in(body: bytes, api_key: str) -> str:
@@ -137,17 +135,3 @@ def _reason_in(body: bytes, api_key: str) -> str:
 
 def _without(api_key: str, text: str) -> str:
     return text.replace(api_key, "***")
-
-
-def _retry_after_ms(header: str | None, now: datetime) -> int | None:
-    """The header ``Retry-After``: seconds, or a date. Source: RFC 9110 §10.2.3."""
-    if header is None:
-        return None
-    if _SECONDS.fullmatch(header.strip()):
-        return int(header) * 1000
-    try:
-        at = parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return max(0, round((at - now).total_seconds() * 1000))
