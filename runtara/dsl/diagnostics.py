@@ -7,13 +7,17 @@ as well mean the same there. ``E`` forbids the compilation, ``W`` does not.
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from itertools import chain, pairwise
+from typing import Any, Final
 
 import msgspec
 
 from runtara.errors import ScenarioInvalid
+from runtara.limits import NAME_CHARACTERS_MAX
 
 __all__ = ("Code", "Diagnostic", "diagnose", "has_errors", "nearest", "raise_errors", "suggestion")
 
@@ -144,11 +148,37 @@ def _as_data(diagnostics: Sequence[Diagnostic]) -> list[dict[str, Any]]:
     return data
 
 
+_WORDS_MAX: Final = 1000
+_SHORTLIST: Final = 10
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant."""
-    by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    """The known word that was probably meant. Among more than 1,000, and for what is too long to be a name: none."""
+    known = tuple(known)
+    if len(known) > _WORDS_MAX or len(word) > NAME_CHARACTERS_MAX:
+        return None
+    by_lower, with_pair = _index(known)
+    word = word.lower()
+    shared = Counter(chain.from_iterable(with_pair.get(pair, ()) for pair in _pairs(word)))
+    shortlist = sorted(shared, key=lambda other: (-shared[other], other))[:_SHORTLIST]
+    close = difflib.get_close_matches(word, shortlist, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
+
+
+@lru_cache(maxsize=32)
+def _index(known: tuple[str, ...]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The words by their lower case, and those by each pair of characters in them."""
+    by_lower = {word.lower(): word for word in sorted(known) if len(word) <= 2 * NAME_CHARACTERS_MAX}
+    with_pair: dict[str, list[str]] = {}
+    for word in by_lower:
+        for pair in _pairs(word):
+            with_pair.setdefault(pair, []).append(word)
+    return by_lower, with_pair
+
+
+def _pairs(word: str) -> set[str]:
+    """The pairs of neighbours in a word, with its beginning and its end."""
+    return {one + other for one, other in pairwise(("", *word, ""))}
 
 
 def suggestion(word: str, known: Iterable[str], *, what: str) -> str:

@@ -16,6 +16,8 @@ import msgspec
 from runtara.dsl.diagnostics import Diagnostic, nearest
 from runtara.dsl.mappings import SchemaFields, Variable
 from runtara.dsl.model import Scenario, Step
+from runtara.dsl.paths import child_path
+from runtara.dsl.values import Place, iter_condition, iter_values
 from runtara.dsl.ways import PlainEdge, Ways, ways_of
 
 __all__ = ("Document", "Draft", "EdgeDraft", "GraphDraft", "StepDraft")
@@ -43,6 +45,11 @@ class StepDraft:
     """The JSON of its config: some of it is good, whatever mistakes are in the rest."""
 
     @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """Its values, except those of its graph."""
+        return () if self.step is None else tuple(iter_values(self.step, self.path))
+
+    @cached_property
     def routes(self) -> tuple[str, ...]:
         """The routes of a Switch that branches; none for any other step."""
         cases = self.config.get("cases") if self.kind == "Switch" else None
@@ -56,7 +63,7 @@ class StepDraft:
         return tuple(variables) if isinstance(variables, dict) else ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EdgeDraft:
     """An edge of which both ends could be read. Its condition is None when there is none, or it is malformed."""
 
@@ -67,6 +74,12 @@ class EdgeDraft:
     condition: Any
     is_conditional: bool
     priority: int
+
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """The values of its condition."""
+        path = child_path(self.path, "condition")
+        return () if self.condition is None else tuple(iter_condition(self.condition, path))
 
     @property
     def asked(self) -> Any:

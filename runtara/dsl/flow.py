@@ -23,6 +23,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TypeAlias
 
+from runtara.dsl.ends import find_two_ends
 from runtara.dsl.graph import Graph, Link
 from runtara.limits import BRANCHES_NESTED_MAX
 
@@ -132,7 +133,7 @@ def structure(
     if len(layout.blocks[deepest]) > BRANCHES_NESTED_MAX:
         return Flow(Body(()), (), layout.blocks, (Conflict("depth", (deepest,)),))
     body = layout.body(())
-    two_ends = layout.find_two_ends()
+    two_ends = find_two_ends(graph, layout.ends)
     if two_ends is not None:
         layout.conflicts.append(Conflict("ends", two_ends))
     marks = tuple(step for step in graph.topological if layout.is_joined(step))
@@ -195,7 +196,7 @@ class _Layout:
         blocks: dict[str, Block] = {}
         for step in self.graph.topological:
             block = _common(self._positions(step, blocks))
-            blocks[step] = block if self._is_sure(step, block) else (*block, (step, _JOINED))
+            blocks[step] = block if self._is_sure(step, block, blocks) else (*block, (step, _JOINED))
         return blocks
 
     @cached_property
@@ -226,11 +227,28 @@ class _Layout:
 
     # -- whether a step is reached for sure
 
-    def _is_sure(self, step: str, block: Block) -> bool:
+    def _is_sure(self, step: str, block: Block, blocks: Mapping[str, Block]) -> bool:
         if len(list(self._into(step))) < 2:
             return True
-        outcomes = self._outcomes(step, tuple(part for part in block if part[1] != _JOINED))
-        return _of_arms(outcomes[first] for first in self._first_steps(block)) is _Outcome.COMES
+        # Who stands in the same block and on all ways to the step is reached for sure, if the block is.
+        gate = self._gates[step]
+        first = (gate,) if blocks[gate] == block else self._first_steps(block)
+        outcomes = self._outcomes(step, first, tuple(part for part in block if part[1] != _JOINED))
+        return _of_arms(outcomes[one] for one in first) is _Outcome.COMES
+
+    @cached_property
+    def _gates(self) -> Mapping[str, str]:
+        """For each step: the last one before it that is on all ways to it. The entry is its own."""
+        gates: dict[str, str] = {}
+        depth: dict[str, int] = {}
+        for step in self.graph.topological:
+            sources = [link.source for link in self._into(step)]
+            gate = sources[0] if sources else step
+            for other in sources[1:]:
+                while gate != other:
+                    gate, other = (gates[gate], other) if depth[gate] >= depth[other] else (gate, gates[other])
+            gates[step], depth[step] = gate, depth.get(gate, -1) + 1
+        return gates
 
     def _first_steps(self, block: Block) -> tuple[str, ...]:
         if not block:
@@ -238,12 +256,22 @@ class _Layout:
         step, way = block[-1]
         return (step,) if way == _JOINED else self.graph.targets(step, way)
 
-    def _outcomes(self, waiting: str, block: Block) -> Mapping[str, _Outcome]:
-        """For each step: what comes of it for one that waits in ``block`` (a plain one)."""
+    def _outcomes(self, waiting: str, first: Iterable[str], block: Block) -> Mapping[str, _Outcome]:
+        """For each step between the first ones and one that waits in ``block`` (a plain one): what comes of it."""
+        between, stack = set(first), list(first)
+        while stack:
+            for link in self.graph.out[step] if (step := stack.pop()) != waiting else ():
+                if link.target not in between:
+                    between.add(link.target)
+                    stack.append(link.target)
         outcomes: dict[str, _Outcome] = {}
-        for step in reversed(self.graph.topological):
+        for step in sorted(between, key=self._turns.__getitem__, reverse=True):
             outcomes[step] = self._outcome(step, waiting, block, outcomes)
         return outcomes
+
+    @cached_property
+    def _turns(self) -> Mapping[str, int]:
+        return {step: index for index, step in enumerate(self.graph.topological)}
 
     def _outcome(self, step: str, waiting: str, block: Block, outcomes: Mapping[str, _Outcome]) -> _Outcome:
         if step == waiting:
@@ -371,37 +399,6 @@ class _Layout:
     def _with_all(self, link: Link) -> frozenset[str]:
         return self.graph.reach[link.target] | {link.target}
 
-    # -- two ends at once
-
-    def find_two_ends(self) -> tuple[str, str] | None:
-        """Two different Finish steps that one run comes to, if there are any.
-
-        Two walkers go through the graph; at a fork where both stand they take the same way, elsewhere any. The
-        one who is behind goes first, so they cannot pass the same fork at different times.
-        """
-        turn = {step: index for index, step in enumerate(self.graph.topological)}
-        begin = (self.graph.entry, self.graph.entry)
-        seen, queue = {begin}, [begin]
-        while queue:
-            one, other = queue.pop()
-            if one != other and {one, other} <= self.ends:
-                return one, other
-            for pair in self._next_pairs(one, other):
-                pair = (pair[0], pair[1]) if turn[pair[0]] <= turn[pair[1]] else (pair[1], pair[0])
-                if pair not in seen:
-                    seen.add(pair)
-                    queue.append(pair)
-        return None
-
-    def _next_pairs(self, one: str, other: str) -> Iterator[tuple[str, str]]:
-        """Where two walkers can be next, of whom the first is not ahead."""
-        if one != other:
-            # An end goes nowhere: its walker waits for the other.
-            movable, fixed = (other, one) if one in self.ends else (one, other)
-            return ((link.target, fixed) for link in self.graph.out[movable])
-        links = self.graph.out[one]
-        return ((a.target, b.target) for a in links for b in links if a.way == b.way)
-
 
 def _common(blocks: Iterable[Block]) -> Block:
     """The innermost block that all of them are in."""
@@ -414,11 +411,14 @@ def _common(blocks: Iterable[Block]) -> Block:
 
 def _of_arms(outcomes: Iterable[_Outcome]) -> _Outcome:
     """All arms of a fan-out run: the best of them counts. No arm is nothing."""
-    found = set(outcomes)
-    return next((outcome for outcome in (_Outcome.COMES, _Outcome.ENDS) if outcome in found), _Outcome.NEITHER)
+    return _first_of((_Outcome.COMES, _Outcome.ENDS), outcomes, _Outcome.NEITHER)
 
 
 def _of_ways(outcomes: Iterable[_Outcome]) -> _Outcome:
     """One way of a fork is taken: the worst of them counts."""
-    found = set(outcomes)
-    return next((outcome for outcome in (_Outcome.NEITHER, _Outcome.COMES) if outcome in found), _Outcome.ENDS)
+    return _first_of((_Outcome.NEITHER, _Outcome.COMES), outcomes, _Outcome.ENDS)
+
+
+def _first_of(wanted: Iterable[_Outcome], outcomes: Iterable[_Outcome], otherwise: _Outcome) -> _Outcome:
+    found = list(outcomes)
+    return next((outcome for outcome in wanted if outcome in found), otherwise)

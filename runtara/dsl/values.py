@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -22,19 +23,37 @@ __all__ = (
     "paths_in",
     "referenced_in_condition",
     "referenced_steps",
+    "steps_in",
 )
 
 LOOP_ROOTS: Final = frozenset({"loop", "iteration"})
 """The roots that the condition of a While has besides the usual ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """A value, where it is, and which roots it may use besides those of its graph."""
 
     path: str
     value: MappingValue
     roots: frozenset[str] = frozenset()
+
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """The paths that the value looks up; none where it is malformed."""
+        return self._reading[0]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the value is malformed; None where it is not."""
+        return self._reading[1]
+
+    @cached_property
+    def _reading(self) -> tuple[tuple[tuple[str, ...], ...], str | None]:
+        try:
+            return tuple(_read_paths(self.value)), None
+        except (PathMalformed, TemplateInvalid) as error:
+            return (), str(error)
 
 
 def iter_values(step: Step, path: str) -> Iterator[Place]:
@@ -104,25 +123,27 @@ def _iter_output(tree: Any, path: str) -> Iterator[Place]:
 
 def referenced_steps(step: Step) -> frozenset[str]:
     """The ids in its references to ``steps.<id>``, in those of its templates as well."""
-    return _steps_in(place.value for place in iter_values(step, "$"))
+    return steps_in(iter_values(step, "$"))
 
 
 def referenced_in_condition(tree: Any) -> frozenset[str]:
     """The ids in a condition's references to ``steps.<id>``."""
-    return _steps_in(place.value for place in iter_condition(tree, "$"))
+    return steps_in(iter_condition(tree, "$"))
 
 
-def _steps_in(values: Iterator[MappingValue]) -> frozenset[str]:
-    paths = (path for value in values for path in paths_in(value))
+def steps_in(places: Iterable[Place]) -> frozenset[str]:
+    """The ids in the references to ``steps.<id>`` that are at these places."""
+    paths = (path for place in places for path in place.paths)
     return frozenset(path[1] for path in paths if len(path) > 1 and path[0] == "steps")
 
 
 def paths_in(value: MappingValue) -> Iterator[tuple[str, ...]]:
     """The paths that a value looks up; none where it is malformed."""
-    try:
-        if isinstance(value, Reference):
-            yield tokenize(value.value)
-        elif isinstance(value, Template):
-            yield from referenced_paths(value.value)
-    except (PathMalformed, TemplateInvalid):
-        return
+    yield from Place("$", value).paths
+
+
+def _read_paths(value: MappingValue) -> Iterator[tuple[str, ...]]:
+    if isinstance(value, Reference):
+        yield tokenize(value.value)
+    elif isinstance(value, Template):
+        yield from sorted(referenced_paths(value.value))

@@ -6,15 +6,15 @@ Source: dsl.md §8.1, §10.
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from itertools import chain
 from typing import Final
 
 from runtara.dsl.catalog import Catalog
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
 from runtara.dsl.draft import GraphDraft, StepDraft
-from runtara.dsl.mappings import MappingValue
 from runtara.dsl.model import AgentStep, ConnectionStep, Step
 from runtara.dsl.paths import child_path
-from runtara.dsl.values import iter_condition, iter_values, paths_in
+from runtara.dsl.values import Place
 
 __all__ = ("INTEGRATIONS", "check_connections")
 
@@ -54,8 +54,8 @@ def _check_leaks(draft: StepDraft, step: Step, connections: Set[str], catalog: C
     code = _leak_of(step, catalog)
     if code is None:
         return
-    for place in iter_values(step, draft.path):
-        used = _used(place.value, connections)
+    for place in draft.places:
+        used = _used(place, connections)
         if used:
             message = f"the credentials of {min(used)!r} would be stored or shown by {draft.key!r}"
             hint = "Hand them to an agent that works with connections, and to nothing else."
@@ -75,22 +75,16 @@ def _leak_of(step: Step, catalog: Catalog) -> Code | None:
 def _check_unused(graph: GraphDraft, connections: Set[str]) -> Iterator[Diagnostic]:
     if not connections or any(step.step is None for step in graph.steps.values()):
         return  # What a step with structural mistakes uses is not known.
-    used = {key for value in _values_of(graph) for key in _used(value, connections)}
+    places = chain(*(step.places for step in graph.steps.values()), *(edge.places for edge in graph.edges))
+    used = {key for place in places for key in _used(place, connections)}
     for key in sorted(connections - used):
         message = f"the connection {key!r} is fetched and never used"
         yield diagnose(Code.CONNECTION_UNUSED, graph.steps[key].path, message)
 
 
-def _values_of(graph: GraphDraft) -> Iterator[MappingValue]:
-    for step in graph.steps.values():
-        yield from (place.value for place in (iter_values(step.step, step.path) if step.step is not None else ()))
-    for edge in graph.edges:
-        yield from (place.value for place in (iter_condition(edge.condition, edge.path) if edge.condition else ()))
-
-
-def _used(value: MappingValue, connections: Set[str]) -> frozenset[str]:
+def _used(place: Place, connections: Set[str]) -> frozenset[str]:
     """The connections among what a value looks up; ``steps`` alone is all of them."""
-    paths = [path for path in paths_in(value) if path[0] == "steps"]
+    paths = [path for path in place.paths if path[0] == "steps"]
     if ("steps",) in paths:
         return frozenset(connections)
     return frozenset(path[1] for path in paths if path[1] in connections)

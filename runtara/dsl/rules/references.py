@@ -11,11 +11,10 @@ from msgspec import UNSET
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
 from runtara.dsl.draft import StepDraft
 from runtara.dsl.mappings import MappingValue, Reference, SchemaField, SchemaFields, Template
-from runtara.dsl.paths import PathMalformed, child_path, format_path, tokenize
+from runtara.dsl.paths import child_path, format_path
 from runtara.dsl.rules.scopes import ERROR_ROOTS, Scope, inner_scope
 from runtara.dsl.shapes import ERROR_FIELDS, entry_fields, output_fields
-from runtara.dsl.templates import TemplateInvalid, referenced_paths
-from runtara.dsl.values import iter_condition, iter_values
+from runtara.dsl.values import Place
 from runtara.dsl.ways import ON_ERROR
 
 __all__ = ("check_references",)
@@ -26,8 +25,8 @@ _ROOTS_ELSEWHERE: Final = ("loop", "item", "iteration", *ERROR_ROOTS)
 def check_references(scope: Scope) -> Iterator[Diagnostic]:
     """Everything that is wrong with the references of a graph and those inside it, and with the order they ask for."""
     for step in scope.draft.steps.values():
-        for place in iter_values(step.step, step.path) if step.step is not None else ():
-            yield from _Check(scope, step, tuple(place.roots)).value(place.value, place.path)
+        for place in step.places:
+            yield from _Check(scope, step, tuple(place.roots)).place(place)
         inside = inner_scope(step, scope)
         if inside is not None:
             yield from check_references(inside)
@@ -38,11 +37,10 @@ def check_references(scope: Scope) -> Iterator[Diagnostic]:
 def _check_edges(scope: Scope) -> Iterator[Diagnostic]:
     for edge in scope.draft.edges:
         source = scope.draft.steps.get(edge.source)
-        if edge.condition is None or source is None:
-            continue
         roots = ERROR_ROOTS if edge.label == ON_ERROR else ()
-        for place in iter_condition(edge.condition, child_path(edge.path, "condition")):
-            yield from _Check(scope, source, roots, is_after=edge.label != ON_ERROR).value(place.value, place.path)
+        for place in edge.places if source is not None else ():
+            assert source is not None
+            yield from _Check(scope, source, roots, is_after=edge.label != ON_ERROR).place(place)
 
 
 @dataclass(frozen=True)
@@ -55,33 +53,17 @@ class _Check:
     is_after: bool = False
     """The step itself has run."""
 
-    def value(self, value: MappingValue, path: str) -> Iterator[Diagnostic]:
-        """What is wrong with a value."""
-        if isinstance(value, Reference):
-            yield from self._reference(value, child_path(path, "value"))
-        elif isinstance(value, Template):
-            yield from self._template(value.value, child_path(path, "value"))
-
-    def _reference(self, reference: Reference, path: str) -> Iterator[Diagnostic]:
-        text = reference.value
-        try:
-            segments = tokenize(text)
-        except PathMalformed as error:
-            hint = "Write names and indices with dots or brackets: data.items[0]['unit price']."
-            yield diagnose(Code.PATH_MALFORMED, path, f"{text!r} is not a path: {error}", hint=hint)
-            return
-        # The input of a run may set more variables than are declared: who gives a default expects that it may not.
-        if segments[0] != "variables" or reference.default is UNSET:
-            yield from self._segments(segments, text, path)
-
-    def _template(self, text: str, path: str) -> Iterator[Diagnostic]:
-        try:
-            found = referenced_paths(text)
-        except TemplateInvalid as error:
-            yield diagnose(Code.PATH_MALFORMED, path, f"this is not a template: {error}")
-            return
-        for segments in sorted(found):
-            yield from self._segments(segments, format_path(segments), path)
+    def place(self, place: Place) -> Iterator[Diagnostic]:
+        """What is wrong with the value there."""
+        value, path = place.value, child_path(place.path, "value")
+        if place.problem is not None:
+            yield _malformed(value, place.problem, path)
+        for segments in place.paths:
+            # The input of a run may set more variables than are declared: who gives a default expects that it may not.
+            is_optional = isinstance(value, Reference) and value.default is not UNSET
+            if segments[0] != "variables" or not is_optional:
+                text = value.value if isinstance(value, Reference) else format_path(segments)
+                yield from self._segments(segments, text, path)
 
     def _segments(self, segments: Sequence[str], text: str, path: str) -> Iterator[Diagnostic]:
         root, *rest = segments
@@ -168,6 +150,13 @@ class _Check:
             return
         message = f"the step {step!r} {reason}, so its result can never be there"
         yield diagnose(Code.STEP_CANNOT_HAVE_RUN, path, message, hint="Refer to a step that leads here.")
+
+
+def _malformed(value: MappingValue, problem: str, path: str) -> Diagnostic:
+    if isinstance(value, Template):
+        return diagnose(Code.PATH_MALFORMED, path, f"this is not a template: {problem}")
+    hint = "Write names and indices with dots or brackets: data.items[0]['unit price']."
+    return diagnose(Code.PATH_MALFORMED, path, f"{str(value.value)[:200]!r} is not a path: {problem}", hint=hint)
 
 
 def _check_error_field(rest: Sequence[str], path: str) -> Iterator[Diagnostic]:

@@ -14,7 +14,7 @@ from runtara.dsl.graph import Graph
 from runtara.dsl.mappings import SchemaFields
 from runtara.dsl.model import SplitStep
 from runtara.dsl.rules.shape import graph_of, steps_of_kind
-from runtara.dsl.values import referenced_in_condition, referenced_steps
+from runtara.dsl.values import steps_in
 from runtara.dsl.ways import is_error_way
 
 __all__ = ("BUILT_IN_VARIABLES", "ERROR_ROOTS", "Scope", "flow_of", "inner_scope", "root_scope")
@@ -44,18 +44,12 @@ def flow_of(graph: Graph, draft: GraphDraft) -> Flow:
 
 def _needs(graph: Graph, draft: GraphDraft, key: str) -> Iterator[str]:
     """The steps whose results the step, its tools, and the conditions of its edges refer to."""
-    tools = [tool for tool, caller in draft.tools.items() if caller == key]
-    found = {other for step in (key, *tools) for other in _referenced(draft.steps[step])}
-    edges = (edge for edges in draft.ways[key].targets.values() for edge in edges)
-    for edge in edges:
-        found |= referenced_in_condition(edge.condition) if edge.condition is not None else frozenset()
-    for other in found - {key}:
+    steps = (key, *(edge.target for edge in draft.ways[key].tools))
+    places = (place for step in steps for place in draft.steps[step].places)
+    asked = (place for edge in draft.edges_from[key] for place in edge.places)
+    for other in steps_in((*places, *asked)) - {key}:
         if other in graph.reach and other not in graph.reach[key]:
             yield other
-
-
-def _referenced(step: StepDraft) -> frozenset[str]:
-    return frozenset() if step.step is None else referenced_steps(step.step)
 
 
 @dataclass(frozen=True)
