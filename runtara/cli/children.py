@@ -10,10 +10,11 @@ import click
 if TYPE_CHECKING:
     from runtara.dsl.children import Child
 
-__all__ = ("child_option",)
+__all__ = ("child_option", "read_children")
 
 
-def _read(ctx: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> tuple[Child, ...]:
+def read_children(ctx: click.Context, parameter: click.Parameter, written: tuple[str, ...]) -> tuple[Child, ...]:
+    """The callback of an option that may be given more than once: each value names a scenario and its file."""
     return tuple(map(_child, written))
 
 
@@ -38,6 +39,6 @@ child_option = click.option(
     "children",
     multiple=True,
     metavar="ID[@VERSION]=FILE",
-    callback=_read,
+    callback=read_children,
     help="A scenario that it starts, or that one of those starts; as often as needed.",
 )

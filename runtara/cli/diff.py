@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from runtara.cli.app import EXIT_FAILED
-from runtara.cli.compile import name_of, show_refusal
+from runtara.cli.children import child_option, read_children
+from runtara.cli.compile import compilation_of, show_refusal
 from runtara.cli.output import emit_json, note, table
 from runtara.cli.session import Session, asking
 from runtara.client import Client, Image, Instance
@@ -21,6 +22,7 @@ from runtara.errors import ScenarioInvalid
 if TYPE_CHECKING:
     from runtara.compiler import Translation
     from runtara.compiler.deploy import Deploy, Verdict
+    from runtara.dsl.children import Child
 
 __all__ = ("diff_command",)
 
@@ -39,8 +41,15 @@ class _Parked:
 @click.command()
 @click.argument("old", type=_file)
 @click.argument("new", type=_file)
-@click.option("--child", "children", multiple=True, metavar="ID[@VERSION]=FILE", help="A scenario that both start.")
-@click.option("--old-child", "old_children", multiple=True, metavar="ID[@VERSION]=FILE", help="As OLD has it.")
+@child_option
+@click.option(
+    "--old-child",
+    "old_children",
+    multiple=True,
+    metavar="ID[@VERSION]=FILE",
+    callback=read_children,
+    help="A child as OLD has it, where that is another.",
+)
 @click.option("--live", is_flag=True, help="Ask the server which suspended instances of OLD there are, and where.")
 @asking
 async def diff_command(
@@ -48,8 +57,8 @@ async def diff_command(
     *,
     old: Path,
     new: Path,
-    children: tuple[str, ...],
-    old_children: tuple[str, ...],
+    children: tuple[Child, ...],
+    old_children: tuple[Child, ...],
     live: bool,
 ) -> int:
     """Say what it does to parked instances when the scenario in OLD is replaced by that in NEW.
@@ -61,7 +70,7 @@ async def diff_command(
     from runtara.compiler.deploy import compare
 
     try:
-        before = _translated(old, [*children, *old_children])
+        before = _translated(old, (*children, *old_children))
         after = _translated(new, children)
     except ScenarioInvalid as error:
         return show_refusal(error, as_json=session.as_json)
@@ -73,27 +82,10 @@ async def diff_command(
     return _tell_parked(session, parked)
 
 
-def _translated(file: Path, children: Iterable[str]) -> Translation:
-    from runtara.compiler import CompilationInput, translate_scenario
-    from runtara.dsl.children import library_of
+def _translated(file: Path, children: tuple[Child, ...]) -> Translation:
+    from runtara.compiler import translate_scenario
 
-    library = library_of(dict(map(_child, children)))
-    return translate_scenario(
-        CompilationInput(
-            tenant_id="default",
-            scenario_id=name_of(file),
-            execution_graph=file.read_bytes(),
-            child_scenarios=library.children,
-        )
-    )
-
-
-def _child(written: str) -> tuple[str, bytes]:
-    name, _, path = written.partition("=")
-    try:
-        return name, Path(path).read_bytes()
-    except OSError as error:
-        raise click.BadParameter(f"{path!r} cannot be read: {error.strerror}", param_hint="--child") from None
+    return translate_scenario(compilation_of(file, children=children))
 
 
 # ---- what could be parked

@@ -12,9 +12,11 @@ import msgspec
 
 from runtara.agents import registry
 from runtara.cli.app import EXIT_FAILED
+from runtara.cli.children import child_option
 from runtara.cli.compile import show_refusal
 from runtara.cli.output import emit_json, facts, note, shown, table
 from runtara.cli.session import debug_option, json_option, json_value
+from runtara.dsl.children import Child
 from runtara.errors import ScenarioInvalid
 from runtara.testing.crashes import CrashedRun, CrashReport, Difference, try_crashes
 from runtara.testing.scenario import ScriptedSignal
@@ -27,7 +29,7 @@ _COLUMNS: Final = ("crash", "last checkpoint", "attempts", "effects", "repeated"
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--input", "document", metavar="JSON|@FILE", callback=json_value, help="[{}]")
-@click.option("--child", "children", multiple=True, metavar="ID[@VERSION]=FILE", help="A scenario that it starts.")
+@child_option
 @click.option(
     "--double", "doubles", multiple=True, metavar="AGENT/CAPABILITY=JSON|@FILE", help="Reply this, and call nothing."
 )
@@ -40,7 +42,7 @@ def test_crash_command(
     *,
     file: Path,
     document: msgspec.Raw | None,
-    children: tuple[str, ...],
+    children: tuple[Child, ...],
     doubles: tuple[str, ...],
     signals: tuple[str, ...],
     connection_url: str | None,
@@ -59,7 +61,7 @@ def test_crash_command(
         file.read_bytes(),
         data,
         variables=variables,
-        children={name: _read(path) for name, path in (_pair(each, "--child") for each in children)},
+        children={child.name: child.document for child in children},
         agents={name: _always(_value(written, "--double")) for name, written in replies.items()},
         signals=[_signal(each) for each in signals],
         connection_url=connection_url,
