@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtara.agents import AgentError
+from runtara.agents.retry_after import retry_after_ms
 from runtara.stdlib.ai.memory import sanitised
-from runtara.stdlib.ai.providers import client, provider_of
+from runtara.stdlib.ai.providers import provider_of
 from runtara.stdlib.ai.providers.anthropic import Anthropic
 from runtara.stdlib.ai.providers.base import AnswerUnreadable, Ask, Message, Provider, ToolCall, ToolSpec, Turn
 from runtara.stdlib.ai.providers.openai import OpenAi
@@ -256,7 +257,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_retry_after_is_a_number_of_seconds_or_a_date(header: str | None, expected: int | None) -> None:
-    assert client._retry_after_ms(header, NOW) == expected
+    assert retry_after_ms(header, NOW) == expected
 
 
 # ---- memory
