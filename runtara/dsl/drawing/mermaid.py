@@ -76,4 +76,8 @@ def _arrow(arrow: Arrow, names: Mapping[str, str]) -> str:
 
 def _escaped(text: str) -> str:
     """Any text as Mermaid reads it inside quotes: what has a meaning there becomes the number of its character."""
-    return "".join(letter if letter.isalnum() or letter in " .,_-/@" else f"#{ord(letter)};" for letter in text)
+    return "".join(letter if _is_plain(letter) else f"#{ord(letter)};" for letter in text)
+
+
+def _is_plain(letter: str) -> bool:
+    return letter.isalnum() or letter in " .,_-/@" or (not letter.isascii() and letter.isprintable())
