@@ -66,7 +66,8 @@ async def _get(execution: Execution, url: str, parameters: Mapping[str, str]) ->
 async def _client() -> AsyncIterator[httpx.AsyncClient]:
     import httpx
 
-    async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
+    # The environment of an instance is not the place for proxies and credentials.
+    async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
         yield client
 
 
