@@ -138,6 +138,7 @@ async def test_a_products_own_pool_will_do(empty_database_url: str) -> None:
 async def test_a_database_that_does_not_answer_is_unavailable(empty_database_url: str) -> None:
     nowhere = psycopg.conninfo.make_conninfo(empty_database_url, dbname="nobody")
     async with make_pool(nowhere) as pool:
+        pool.timeout = 0.2
         for refused in (core.run(pool), core.check(pool), core.status(pool)):
             with pytest.raises(Unavailable):
                 await refused

@@ -571,7 +571,7 @@ def check(machine: type[SideBySide], *, histories: int, steps: int, shrink: bool
 
 
 def test_both_agree_on_some_histories(machine: type[SideBySide]) -> None:
-    reached = check(machine, histories=15, steps=50, shrink=False)
+    reached = check(machine, histories=8, steps=50, shrink=False)
     assert reached["outcome done"] > reached["outcome refused"] + reached["outcome fenced"]
 
 
