@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -140,16 +141,6 @@ def effects_of(result: RunResult) -> Counter[str]:
     return Counter(call.idempotency_key for call in result.effects)
 
 
-def keys_of(result: RunResult) -> list[str]:
-    """Of the checkpoints."""
-    return sorted(key for key, _ in result.checkpoints)
-
-
-def outcome_of(result: RunResult) -> dict[str, Any]:
-    """What no crash must ever change."""
-    return {"status": result.status, "output": result.output, "error": result.error}
-
-
 # ---- what is expected
 
 
@@ -164,17 +155,39 @@ def is_subset(expected: Any, found: Any) -> bool:
     return type(expected) is type(found) and bool(expected == found)
 
 
-def check_result(expect: Expect, result: RunResult) -> None:
-    """The end, the output, the error, the checkpoints, the calls and the time."""
-    assert result.status == expect.status, (result.error, result.output)
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a run has ended, wherever it ran."""
+
+    status: str
+    output: Any
+    error: Any
+    keys: list[str]
+    """Of its checkpoints, sorted."""
+
+
+def end_of(result: RunResult) -> End:
+    """The end of a run in memory."""
+    keys = sorted(key for key, _ in result.checkpoints)
+    return End(status=result.status, output=result.output, error=result.error, keys=keys)
+
+
+def check_end(expect: Expect, end: End) -> None:
+    """The status, the output, the error and the checkpoints."""
+    assert end.status == expect.status, (end.error, end.output)
     if expect.output is not NOTHING:
-        assert json.dumps(result.output, sort_keys=True) == json.dumps(expect.output, sort_keys=True)
+        assert json.dumps(end.output, sort_keys=True) == json.dumps(expect.output, sort_keys=True)
     if expect.error is not None:
-        assert is_subset(expect.error, result.error), result.error
-    told = json.dumps(result.error, ensure_ascii=False)
+        assert is_subset(expect.error, end.error), end.error
+    told = json.dumps(end.error, ensure_ascii=False)
     assert [text for text in expect.error_text_contains if text not in told] == [], told
     if expect.checkpoint_keys is not None:
-        assert keys_of(result) == sorted(expect.checkpoint_keys)
+        assert end.keys == sorted(expect.checkpoint_keys)
+
+
+def check_result(expect: Expect, result: RunResult) -> None:
+    """The end, and the calls, the time and the attempts on the way."""
+    check_end(expect, end_of(result))
     for name, wanted in expect.calls.items():
         inputs = [dict(call.inputs) for call in result.calls if name in (call.step_id, _name_of(call))]
         assert (len(inputs) if isinstance(wanted, int) else inputs) == wanted, name
