@@ -1,4 +1,4 @@
-"""Checkpoints that nobody waits for, on their way: what gathers in one step of the loop is one request.
+"""Checkpoints that nobody waits for, on their way: what gathers in a moment is one request.
 
 A program of pure steps never waits, so its results go out in batches of ``_BATCH_MAX``; to send each by itself would
 take the server and the network more time than the steps take.
@@ -20,6 +20,7 @@ Post: TypeAlias = Callable[[Message, Callable[[Message | BaseException], None], 
 
 _BATCH_MAX: Final = 100
 _BATCH_BYTES_MAX: Final = 256 * 1024
+_MOMENT_S: Final = 0.002
 
 
 class Sending:
@@ -41,7 +42,7 @@ class Sending:
             self.hurry()
         elif not self._is_due:
             self._is_due = True
-            asyncio.get_running_loop().call_soon(self._turn_is_over)
+            asyncio.get_running_loop().call_later(_MOMENT_S, self._moment_is_over)
 
     def hurry(self) -> None:
         """Send what gathered. What is posted from now on comes after it."""
@@ -50,7 +51,7 @@ class Sending:
         if batch:
             self._post(SaveCheckpoints(tuple(batch)), _ignore, size)
 
-    def _turn_is_over(self) -> None:
+    def _moment_is_over(self) -> None:
         self._is_due = False
         self.hurry()
 

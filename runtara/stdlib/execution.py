@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, Final
+
+import anyio.lowlevel
 
 from runtara.agents import CallContext, Registry, Resources
 from runtara.clock import Clock
@@ -14,7 +17,23 @@ from runtara.sdk.base import Durable
 from runtara.stdlib.steps import Scenario, Step
 from runtara.stdlib.volatile import VolatileDurable
 
-__all__ = ("Execution",)
+__all__ = ("Execution", "Pace")
+
+_BREATH_S: Final = 0.01
+
+
+class Pace:
+    """Gives way to the event loop often enough that connections live and interruptions are heard."""
+
+    def __init__(self) -> None:
+        self._gave_way_at = 0.0
+
+    async def breathe(self) -> None:
+        """Returns at once, unless it is ``_BREATH_S`` since somebody gave way."""
+        now = asyncio.get_running_loop().time()
+        if now - self._gave_way_at > _BREATH_S:
+            self._gave_way_at = now
+            await anyio.lowlevel.checkpoint()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +50,7 @@ class Execution:
     scenario: Scenario
     connection_url: str | None = None
     """Of the service that knows the connections."""
+    pace: Pace = field(default_factory=Pace)
 
     def durable_for(self, *, is_durable: bool) -> Durable:
         """Where a step stores its results."""

@@ -116,7 +116,7 @@ class _Split:
             outcomes[index] = await self._outcome(index, self.run.waits)
             if isinstance(outcomes[index], StepFailed) and not self.step.dont_stop_on_failed:
                 break
-            await self.run.safe_point()
+            await self.run.breathe()
         return outcomes
 
     async def _in_lane(self, index: int) -> Any:
@@ -222,7 +222,7 @@ class _While:
                 self.deadline.check()
             last = await self._iteration(index, last)
             index += 1
-            await self.run.safe_point()
+            await self.run.breathe()
         self.extras["iterations"] = index
         return {"iterations": index, "outputs": last}
 

@@ -230,6 +230,11 @@ class Run:
         if self._durable.check():
             await self.waits.interrupt()
 
+    async def breathe(self) -> None:
+        """A safe point of a loop, which gives way when it has run for long: pure steps never do it by themselves."""
+        await self.execution.pace.breathe()
+        await self.safe_point()
+
     # -- failures
 
     async def tried(self, step: Awaitable[Any]) -> bool:

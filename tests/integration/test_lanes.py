@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from runtara.agents import AgentError
+from runtara.sdk.memory_store import MemoryInstanceStore
 from runtara.testing import ScriptedSignal, run_scenario
 from tests.support.scenarios import agent, echo, finish, immediate, reference, scenario
 
@@ -182,3 +183,28 @@ async def test_a_wait_in_a_child_with_a_deadline_can_be_tried_again() -> None:
     signals = [ScriptedSignal(kind="custom", name="call/ok", payload=5, after_step="call/%deadline~1")]
     result = await run_scenario(document, {}, children={"kid": child}, signals=signals)
     assert result.output == {"r": {"v": 5}}
+
+
+async def test_a_loop_of_pure_steps_hears_a_cancel() -> None:
+    """It never waits for anything, so it has to give way by itself."""
+    body = scenario(echo("one", reference("loop.index")), finish())
+    forever = {"type": "operation", "op": "GTE", "arguments": [reference("loop.index"), immediate(0)]}
+    loop = {
+        "stepType": "While",
+        "id": "loop",
+        "condition": forever,
+        "subgraph": body,
+        "config": {"maxIterations": 10**9},
+    }
+    store = MemoryInstanceStore()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(_cancel_soon, store)
+            result = await run_scenario(scenario(loop, finish()), {}, store=store)
+    assert result.status == "cancelled"
+
+
+async def _cancel_soon(store: MemoryInstanceStore) -> None:
+    while not store.checkpoints and store.attempt == 0:
+        await anyio.lowlevel.checkpoint()
+    store.cancel()
