@@ -19,7 +19,7 @@ Size = tuple[float, float]
 Point = tuple[float, float]
 
 _GAP_X: Final = 28.0
-_GAP_Y: Final = 54.0
+_GAP_Y: Final = 58.0
 _SLOT_WIDTH: Final = 14.0
 _ORDER_SWEEPS: Final = 12
 _PLACE_SWEEPS: Final = 8
@@ -55,9 +55,13 @@ class Sheet:
     height: float
 
 
-def arrange(sizes: Mapping[str, Size], links: Sequence[tuple[str, str]]) -> Sheet:
-    """Places for nodes of these sizes. Total: links in a circle are drawn upwards somewhere."""
+def arrange(sizes: Mapping[str, Size], links: Sequence[tuple[str, str]], labels: Sequence[float] = ()) -> Sheet:
+    """Places for nodes of these sizes, and for links whose labels have these widths.
+
+    Total: links in a circle are drawn upwards somewhere.
+    """
     plan = _Plan(sizes, links)
+    plan.make_room(labels)
     plan.order()
     plan.place()
     return plan.sheet()
@@ -75,6 +79,13 @@ class _Slot:
     below: list[int] = field(default_factory=list)
     x: float = 0.0
     """Of its middle."""
+    room: float = 0.0
+    """What the labels of its arrows need at least."""
+
+    @property
+    def reach(self) -> float:
+        """How far it and its labels go to either side."""
+        return max(self.width, self.room) / 2
 
 
 class _Plan:
@@ -103,6 +114,12 @@ class _Plan:
             self._slots[one].below.append(other)
             self._slots[other].above.append(one)
         return chain
+
+    def make_room(self, labels: Sequence[float]) -> None:
+        """Let what follows a label be as far from others as the label is wide."""
+        for chain, width in zip(self._chains, labels, strict=False):
+            following = self._slots[chain[1 if len(chain) > 1 else 0]]
+            following.room = max(following.room, width)
 
     # -- order
 
@@ -160,7 +177,7 @@ class _Plan:
     def _spread(self, layer: Sequence[int], wanted: Sequence[float], weights: Sequence[float]) -> None:
         offsets = [0.0]
         for one, other in pairwise(layer):
-            distance = (self._slots[one].width + self._slots[other].width) / 2 + _GAP_X
+            distance = self._slots[one].reach + self._slots[other].reach + _GAP_X
             offsets.append(offsets[-1] + distance)
         shifted = [place - offset for place, offset in zip(wanted, offsets, strict=False)]
         for number, place, offset in zip(layer, _not_falling(shifted, weights), offsets, strict=False):
@@ -170,8 +187,8 @@ class _Plan:
 
     def sheet(self) -> Sheet:
         """Everything moved so that it begins at zero."""
-        left = min((slot.x - slot.width / 2 for slot in self._slots), default=0.0)
-        right = max((slot.x + slot.width / 2 for slot in self._slots), default=0.0)
+        left = min((slot.x - slot.reach for slot in self._slots), default=0.0)
+        right = max((slot.x + slot.reach for slot in self._slots), default=0.0)
         for slot in self._slots:
             slot.x -= left
         tops, bottoms = self._heights()

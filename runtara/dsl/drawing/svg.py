@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
+from runtara.dsl.drawing.labels import LABEL_SIZE, Label, label_width, labels_of
 from runtara.dsl.drawing.layout import Box, Point, Route, Sheet, arrange
 from runtara.dsl.drawing.lettering import fitted, text_width
 from runtara.dsl.drawing.picture import Arrow, Node, Picture
@@ -29,7 +30,6 @@ _START_SIZE: Final = 18.0
 _KIND_SIZE: Final = 9.5
 _NAME_SIZE: Final = 13.0
 _CAPTION_SIZE: Final = 11.0
-_LABEL_SIZE: Final = 10.5
 _BOLD: Final = 1.12
 """How much wider bold letters are."""
 
@@ -62,6 +62,7 @@ class Drawing:
 
     picture: Picture
     sheet: Sheet
+    labels: tuple[Label, ...]
     inner: Mapping[str, Drawing]
 
 
@@ -69,8 +70,9 @@ def draw(picture: Picture) -> Drawing:
     """Find the places, those of the inner graphs first: they decide how large their boxes are."""
     inner = {node.key: draw(node.inner) for node in picture.nodes if node.inner is not None}
     sizes = {node.key: _size(node, inner.get(node.key)) for node in picture.nodes}
-    sheet = arrange(sizes, [(arrow.source, arrow.target) for arrow in picture.arrows])
-    return Drawing(picture, sheet, inner)
+    links = [(arrow.source, arrow.target) for arrow in picture.arrows]
+    sheet = arrange(sizes, links, [label_width(arrow.label) for arrow in picture.arrows])
+    return Drawing(picture, sheet, labels_of(picture.arrows, sheet.routes), inner)
 
 
 def to_svg(picture: Picture) -> str:
@@ -132,9 +134,8 @@ def _drawn(drawing: Drawing, left: float, top: float) -> Iterator[str]:
         yield from _node(node, sheet.boxes[node.key], drawing.inner.get(node.key))
     for arrow, route in zip(drawing.picture.arrows, sheet.routes, strict=True):
         yield from _arrow(arrow, route)
-    for arrow, route in zip(drawing.picture.arrows, sheet.routes, strict=True):
-        if arrow.label:
-            yield from _label(arrow, route)
+    for label in drawing.labels:
+        yield from _label(label)
     yield "</g>"
 
 
@@ -200,21 +201,14 @@ def _path(points: Sequence[Point]) -> str:
     return "".join(parts)
 
 
-def _label(arrow: Arrow, route: Route) -> Iterator[str]:
-    text = fitted(arrow.label, _LABEL_SIZE, 190.0)
-    x, y = _label_place(route.points)
-    width = text_width(text, _LABEL_SIZE) + 10
-    yield f'<rect x="{x - width / 2:.1f}" y="{y - 8.5:.1f}" width="{width:.1f}" height="16" rx="8" fill="#ffffff"/>'
-    colour = _FAILURE if arrow.is_failure else _SOFT_INK
-    yield _text(text, x, y + 3.5, _LABEL_SIZE, colour, weight=500)
-
-
-def _label_place(points: Sequence[Point]) -> Point:
-    """Beside the end that only this arrow has: in the gap below the source, nearer to where the arrow goes."""
-    if len(points) < 3:
-        return points[0][0], points[0][1] + 24
-    (x, y), (next_x, next_y) = points[1], points[2]
-    return x + (next_x - x) * 0.5, y + (next_y - y) * 0.5
+def _label(label: Label) -> Iterator[str]:
+    box = label.box
+    yield (
+        f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="8" '
+        f'fill="#ffffff" fill-opacity="0.94"/>'
+    )
+    colour = _FAILURE if label.arrow.is_failure else _SOFT_INK
+    yield _text(label.text, box.x + box.width / 2, box.y + 11.8, LABEL_SIZE, colour, weight=500)
 
 
 # ---- text

@@ -95,6 +95,33 @@ def test_no_box_covers_another_and_inner_graphs_are_inside(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CASES + EXAMPLES, ids=lambda path: path.stem)
+def test_no_label_stands_on_another_or_on_a_box(path: Path) -> None:
+    for drawing in drawings(draw(picture_of(read(path)))):
+        assert_readable(drawing)
+
+
+def test_long_labels_side_by_side_can_all_be_read() -> None:
+    routes = [f"a rather long name of a route {number}" for number in range(6)]
+    cases = [{"matchType": "EQ", "match": route, "route": route} for route in routes]
+    value = {"valueType": "reference", "value": "data.x"}
+    switch = {"stepType": "Switch", "id": "s", "config": {"value": value, "cases": cases}}
+    document = graph(switch, *(finish(f"f{number}") for number in range(3)), finish())
+    plan = [{"fromStep": "s", "toStep": f"f{number % 3}", "label": route} for number, route in enumerate(routes)]
+    document["executionPlan"] = [*plan, {"fromStep": "s", "toStep": "finish", "label": "default"}]
+    assert_readable(draw(picture_of(document)))
+
+
+def assert_readable(drawing: Drawing) -> None:
+    boxes = [label.box for label in drawing.labels]
+    for one, other in [
+        *combinations(boxes, 2),
+        *((box, step) for box in boxes for step in drawing.sheet.boxes.values()),
+    ]:
+        apart_x = one.x + one.width <= other.x or other.x + other.width <= one.x
+        assert apart_x or one.y + one.height <= other.y or other.y + other.height <= one.y
+
+
+@pytest.mark.parametrize("path", CASES + EXAMPLES, ids=lambda path: path.stem)
 def test_every_step_and_every_edge_is_in_the_mermaid_text(path: Path) -> None:
     picture = picture_of(read(path))
     lines = to_mermaid(picture).splitlines()
