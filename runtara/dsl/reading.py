@@ -22,8 +22,8 @@ from runtara.limits import DIAGNOSTICS_MAX
 
 __all__ = ("read_draft",)
 
-_SUBGRAPHS: Final = ("subgraph", "onWait")
-"""The fields of steps that hold graphs."""
+_SUBGRAPHS: Final = {"Split": "subgraph", "WaitForSignal": "onWait", "While": "subgraph"}
+"""The fields of steps that hold graphs. What looks like a graph elsewhere was not walked through."""
 
 
 def read_draft(document: Document) -> Draft:
@@ -90,8 +90,9 @@ class _Reader:
             )
 
     def _subgraph(self, step: dict[str, Any], path: str, depth: int) -> GraphDraft | None:
-        found = ((name, step[name]) for name in _SUBGRAPHS if isinstance(step.get(name), dict))
-        return next((self.graph(tree, child_path(path, name), depth + 1) for name, tree in found), None)
+        name = _SUBGRAPHS.get(_text(step, "stepType") or "", "")
+        tree = step.get(name)
+        return self.graph(tree, child_path(path, name), depth + 1) if isinstance(tree, dict) else None
 
     def _variables(self, tree: Any, path: str) -> Iterator[tuple[str, Variable | None]]:
         for key, value in _members(tree):
