@@ -9,7 +9,7 @@ step S is *unsafe* by these rules:
 | ``step-removed`` | has no step under the key of S: removed, renamed, or moved to another graph |
 | ``step-changed`` | has another type of step there, or one that calls another capability |
 | ``container-changed`` | has another type of step for a loop or a child around S |
-| ``effect-inserted`` | may come to an effect before S that could not be there before: it would happen now |
+| ``effect-inserted`` | may come to an effect before S that was not there, or was none: it would happen now |
 | ``way-changed`` | decides otherwise before S, or around it: the instance may not come to S, or do what it did not |
 | ``result-dropped`` | keeps no result (``durable``: false) of an effect before S that has one: it would happen again |
 
@@ -20,7 +20,7 @@ It *needs a mapping*, from what is stored to what the new program expects, by th
 | ``result-removed`` | has no step for a stored result that the old one still takes, at S or later, or in pure steps |
 | ``result-changed`` | still takes a stored result, of a step that has another type, capability or shape of output now |
 | ``items-changed`` | goes through other items in a Split before S, or around it, than those whose results are stored |
-| ``wait-inserted`` | comes to a Delay or a WaitForSignal before S that could not be there before |
+| ``wait-inserted`` | may come to a Delay or a WaitForSignal before S that was not there, or was none |
 | ``input-narrowed`` | takes less than before as input, of the scenario or of a child before S or around it |
 
 Otherwise it is *safe*: steps after S may come, go and change; pure steps before it run again anyway; a result that
@@ -240,6 +240,10 @@ class _Parked:
         return self.old.done(self.key)
 
     @cached_property
+    def _done_now(self) -> frozenset[str]:
+        return self.new.done(self.key)
+
+    @cached_property
     def _before_now(self) -> frozenset[str]:
         return self.new.before(self.key)
 
@@ -275,13 +279,26 @@ class _Parked:
     # ---- what would run now
 
     def _inserted(self) -> Iterator[Finding]:
-        for key in sorted(self._before_now - self._before - {self.key}):
+        for key in sorted(self._before_now):
             site = self.new.sites[key]
-            what = "was not there" if key not in self.old.sites else "came later"
+            what = self._is_new_here(site)
+            if what is None:
+                continue
             if site.is_effect:
                 yield Finding("effect-inserted", key, f"{key!r} {what}, and would run now, before {self.key!r}")
             elif isinstance(site.step, DelayStep | WaitForSignalStep):
                 yield Finding("wait-inserted", key, f"{key!r} {what}, and would wait now, before {self.key!r}")
+
+    def _is_new_here(self, site: Site) -> str | None:
+        """How it comes that a site before this one has nothing stored yet, in words; None: it has."""
+        if site.key not in self.old.sites:
+            return "was not there"
+        # In a loop an earlier pass has come to it in any case, and this one may not have.
+        if site.key not in self._before or site.key in self._done_now - self._done:
+            return "came later"
+        old = self.old.sites[site.key]
+        is_alike = old.type == site.type and old.is_effect == site.is_effect
+        return None if old.is_stored or is_alike else "was another step"
 
     def _decisions(self) -> Iterator[Finding]:
         for key in sorted(self._around_before):

@@ -145,6 +145,18 @@ def test_an_effect_before_it_would_run_now() -> None:
     assert verdict(BASE, new, "charge") == []
 
 
+def test_an_effect_in_the_place_of_a_pure_step_would_run_now() -> None:
+    kept = {"stepType": "Filter", "id": "kept"}
+    kept["config"] = {"value": reference("data.items"), "condition": operation("IS_DEFINED", reference("item"))}
+    old = scenario(kept, wait(), finish())
+    assert verdict(old, scenario(charge("kept"), wait(), finish())) == [("effect-inserted", "kept")]
+    assert verdict(old, scenario(wait("kept"), wait(), finish())) == [("wait-inserted", "kept")]
+    assert (
+        verdict(scenario(charge("kept"), wait(), finish()), scenario(step("kept", "shop/refund"), wait(), finish()))
+        == []
+    )
+
+
 def test_an_effect_on_another_branch_would_not() -> None:
     decide = conditional("decide", operation("EQ", reference("data.a"), immediate(1)))
     old = scenario(
@@ -165,6 +177,12 @@ def test_an_effect_that_came_later_and_comes_before_now_would_run_too_early() ->
 def test_an_effect_anywhere_in_a_loop_would_run_for_the_passes_that_are_done() -> None:
     old = scenario(loop("While", wait(), finish("f")), finish())
     new = scenario(loop("While", wait(), charge(), finish("f")), finish())
+    assert verdict(old, new, "loop[]/approve") == [("effect-inserted", "loop[]/charge")]
+
+
+def test_an_effect_that_comes_before_it_in_its_pass_now_would_run_though_earlier_passes_have_come_to_it() -> None:
+    old = scenario(loop("Split", wait(), charge(), finish("f")), finish())
+    new = scenario(loop("Split", charge(), wait(), finish("f")), finish())
     assert verdict(old, new, "loop[]/approve") == [("effect-inserted", "loop[]/charge")]
 
 
