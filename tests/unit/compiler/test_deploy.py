@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from runtara.dsl.children import library_of
 from runtara.errors import LimitExceeded
 from runtara.stdlib.keys import step_key
 from runtara.testing.doubles import registry_with
+from tests.support.scenarios import EXAMPLES, conditional, echo, finish, immediate, operation, reference, scenario
 from tests.support.scenarios import agent as step
-from tests.support.scenarios import conditional, echo, finish, immediate, operation, reference, scenario
 
 
 @agent(id="shop")
@@ -421,6 +422,15 @@ def test_breakpoints_are_spots_in_debug_mode_only() -> None:
     assert spots_of(layout_of(program(document))) == ()
     debug = {"executionGraph": document, "debugMode": True}
     assert spots_of(layout_of(program(debug))) == (Spot("a", "breakpoint"),)
+
+
+SCENARIOS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem.count(".") == 0)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_an_example_in_its_own_place_is_safe(path: Path) -> None:
+    children = {child.stem: child.read_bytes() for child in (EXAMPLES / "children").glob("*.json")}
+    assert {found.findings for found in deployed(path.read_bytes(), children=children).verdicts} <= {()}
 
 
 def test_every_spot_of_the_same_program_is_safe() -> None:
