@@ -13,7 +13,19 @@ from runtara.dsl.coercion import fits
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose
 from runtara.dsl.draft import GraphDraft, StepDraft
 from runtara.dsl.mappings import Immediate, SchemaField, SchemaFields
-from runtara.dsl.model import DelayStep, GroupByStep, SplitStep, WaitForSignalStep
+from runtara.dsl.model import (
+    MAX_RETRIES_DEFAULT,
+    AgentStep,
+    AiAgentConfig,
+    AiAgentStep,
+    DelayStep,
+    GroupByStep,
+    SplitConfig,
+    SplitStep,
+    StartScenarioStep,
+    Step,
+    WaitForSignalStep,
+)
 from runtara.dsl.paths import PathMalformed, child_path, tokenize
 from runtara.dsl.schemas import SchemaMisfit, check_value, compile_pattern
 from runtara.dsl.structure import describe
@@ -46,13 +58,47 @@ def check_settings(draft: GraphDraft) -> Iterator[Diagnostic]:
 def _check_variables(draft: GraphDraft) -> Iterator[Diagnostic]:
     for name, variable in draft.variables.items():
         path = child_path(child_path(draft.path, "variables"), name)
-        if name.startswith("_"):
-            hint = "Names that begin with _ belong to the platform."
-            yield diagnose(Code.VARIABLE_RESERVED, path, f"the variable {name!r} cannot be declared", hint=hint)
+        yield from _check_variable_name(name, path)
         kind = "object" if variable is not None and variable.type == "file" else variable and variable.type
         if variable is not None and not fits(variable.value, CapabilityField(name=name, type=str(kind), required=True)):
             message = f"the variable {name!r} is of type {variable.type}, and this is {describe(variable.value)}"
             yield diagnose(Code.VALUE_TYPE_WRONG, child_path(path, "value"), message)
+
+
+def _check_variable_name(name: str, path: str) -> Iterator[Diagnostic]:
+    if name.startswith("_"):
+        hint = "Names that begin with _ belong to the platform."
+        yield diagnose(Code.VARIABLE_RESERVED, path, f"the variable {name!r} cannot be declared", hint=hint)
+
+
+def _check_loop_variables(draft: StepDraft) -> Iterator[Diagnostic]:
+    path = child_path(child_path(draft.path, "config"), "variables")
+    for name in draft.loop_variables:
+        yield from _check_variable_name(name, child_path(path, name))
+
+
+def _check_retry_delay(step: Step, path: str) -> Iterator[Diagnostic]:
+    """A delay before tries that there are not."""
+    holder: AgentStep | StartScenarioStep | SplitConfig | AiAgentConfig
+    if isinstance(step, AgentStep | StartScenarioStep):
+        holder, retries = step, MAX_RETRIES_DEFAULT
+    elif isinstance(step, SplitStep | AiAgentStep):
+        holder, retries, path = step.config, 0, child_path(path, "config")
+    else:
+        return
+    retries = retries if holder.max_retries is None else holder.max_retries
+    if holder.retry_delay is not None and retries == 0:
+        yield _without_meaning("retryDelay", "nothing is tried again without maxRetries", path)
+
+
+def _check_parallelism(step: SplitStep, path: str) -> Iterator[Diagnostic]:
+    if step.config.sequential and step.config.parallelism > 1:
+        yield _without_meaning("parallelism", "sequential goes through the items one after the other", path)
+
+
+def _without_meaning(field: str, reason: str, path: str) -> Diagnostic:
+    message = f"{field} has no meaning here: {reason}"
+    return diagnose(Code.SETTING_WITHOUT_MEANING, child_path(path, field), message, hint="Leave it out.")
 
 
 def _check_step(draft: StepDraft) -> Iterator[Diagnostic]:
@@ -60,7 +106,10 @@ def _check_step(draft: StepDraft) -> Iterator[Diagnostic]:
     if step is None:
         return
     yield from _check_fields(step, draft.path)
+    yield from _check_loop_variables(draft)
+    yield from _check_retry_delay(step, draft.path)
     if isinstance(step, SplitStep):
+        yield from _check_parallelism(step, child_path(draft.path, "config"))
         yield from _check_schema(step.input_schema, child_path(draft.path, "inputSchema"))
         yield from _check_schema(step.output_schema, child_path(draft.path, "outputSchema"))
     elif isinstance(step, WaitForSignalStep):
@@ -101,8 +150,7 @@ def _check_target_keys(mapping: dict[str, Any], path: str) -> Iterator[Diagnosti
 
 def _check_wait(step: WaitForSignalStep, path: str) -> Iterator[Diagnostic]:
     if step.poll_interval_ms is not None:
-        message = "pollIntervalMs has no meaning: signals are pushed, so nothing is polled"
-        yield diagnose(Code.SETTING_WITHOUT_MEANING, child_path(path, "pollIntervalMs"), message, hint="Leave it out.")
+        yield _without_meaning("pollIntervalMs", "signals are pushed, so nothing is polled", path)
     if isinstance(step.timeout_ms, Immediate):
         yield from _check_milliseconds(step.timeout_ms.value, child_path(path, "timeoutMs"))
 
@@ -122,6 +170,15 @@ def _check_group_key(step: GroupByStep, path: str) -> Iterator[Diagnostic]:
 
 # ---- schemas
 
+_KINDS_OF_FACTS: Final[dict[str, tuple[str, ...]]] = {
+    "items": ("array",),
+    "properties": ("object",),
+    "pattern": ("string",),
+    "min": ("string", "integer", "number", "array"),
+    "max": ("string", "integer", "number", "array"),
+}
+"""What a schema can say of values of some types only."""
+
 
 def _check_schema(fields: SchemaFields, path: str) -> Iterator[Diagnostic]:
     for name, field in fields.items():
@@ -130,6 +187,9 @@ def _check_schema(fields: SchemaFields, path: str) -> Iterator[Diagnostic]:
 
 def _check_schema_field(field: SchemaField, path: str) -> Iterator[Diagnostic]:
     yield from _check_pattern(field, path)
+    for name, kinds in _KINDS_OF_FACTS.items():
+        if getattr(field, name) is not None and field.type not in kinds:
+            yield _without_meaning(name, f"it says nothing of type {field.type}", path)
     if field.default is not UNSET:
         try:
             check_value(field.default, field, "the default")

@@ -13,6 +13,7 @@ from runtara.dsl.ways import (
     ERROR_KINDS,
     NEXT,
     ON_ERROR,
+    is_error_way,
     is_next_label,
 )
 from runtara.limits import NAME_CHARACTERS_MAX
@@ -117,7 +118,12 @@ def _check_label(edge: EdgeDraft, source: StepDraft) -> Iterator[Diagnostic]:
     elif not _has_meaning(edge, source):
         message = f"the label {edge.label!r} means nothing on an edge of {source.key!r}"
         yield diagnose(Code.LABEL_WITHOUT_MEANING, path, message, hint="Leave the label out.")
-    if edge.is_conditional and (source.kind == "Conditional" or len(routes) > 1):
+    if edge.priority and not edge.is_conditional:
+        message = f"the priority {edge.priority} has no meaning: only edges with conditions are asked in an order"
+        priority_path = child_path(edge.path, "priority")
+        yield diagnose(Code.SETTING_WITHOUT_MEANING, priority_path, message, hint="Leave it out.")
+    chooses = source.kind == "Conditional" or (len(routes) > 1 and edge.label != ON_ERROR)
+    if edge.is_conditional and chooses:
         message = f"the {source.kind} {source.key!r} chooses by itself: its edges have no conditions"
         yield diagnose(Code.EDGE_CONDITION_MISPLACED, child_path(edge.path, "condition"), message)
 
@@ -130,9 +136,9 @@ def _has_meaning(edge: EdgeDraft, source: StepDraft) -> bool:
 
 def _check_edge_priorities(source: StepDraft, draft: GraphDraft) -> Iterator[Diagnostic]:
     """Among the edges that are asked one after the other, the order is given, and one at most is for all else."""
-    if source.kind == "Conditional" or source.routes:
+    if source.kind == "Conditional":
         return
-    for label in (NEXT, ON_ERROR):
+    for label in (ON_ERROR,) if source.routes else (NEXT, ON_ERROR):
         edges = [edge for edge in draft.edges_from[source.key] if _is_labelled(edge, label)]
         conditional = [edge for edge in edges if edge.is_conditional]
         seen: set[int] = set()
@@ -178,6 +184,9 @@ def _check_branches(step: StepDraft, labels: set[str | None]) -> Iterator[Diagno
 
 
 def _check_routes(step: StepDraft, labels: set[str | None]) -> Iterator[Diagnostic]:
+    for route in dict.fromkeys(filter(is_error_way, step.routes)):
+        message = f"the route {route!r} of the Switch {step.key!r} is the way of failures"
+        yield diagnose(Code.BRANCH_LABEL_WRONG, step.path, message, hint="Give the route another name.")
     for route in dict.fromkeys((*step.routes, DEFAULT_ROUTE)):
         if route not in labels:
             message = f"the Switch {step.key!r} has no edge {route!r}: then nothing follows it"

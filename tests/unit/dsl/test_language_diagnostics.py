@@ -602,6 +602,32 @@ STRUCTURE = [
 SETTINGS = [
     row(
         "E053",
+        "$.steps.each.config.variables._index",
+        ("steps/each/config/variables/_index", immediate(1)),
+        ("steps/each/config/variables/index_", immediate(1)),
+    ),
+    row("W071", f"{LAST}.priority", edge("pause", "each", priority=1), edge("pause", "each", priority=0)),
+    row(
+        "W071",
+        "$.steps.each.config.parallelism",
+        ("steps/each/config/sequential", True),
+        ("steps/each/config/sequential", False),
+    ),
+    row(
+        "W071",
+        "$.steps.each.config.retryDelay",
+        ("steps/each/config/maxRetries", REMOVE),
+        ("steps/each/config/retryDelay", REMOVE),
+    ),
+    row("W071", "$.steps.fetch.retryDelay", ("steps/fetch/maxRetries", 0), ("steps/fetch/maxRetries", REMOVE)),
+    row(
+        "W071",
+        "$.steps.ask.responseSchema.ok.pattern",
+        ("steps/ask/responseSchema/ok/pattern", "x"),
+        ("steps/ask/responseSchema/note/pattern", "x"),
+    ),
+    row(
+        "E053",
         "$.variables._mine",
         ("variables/_mine", {"type": "integer", "value": 1}),
         ("variables/mine_", {"type": "integer", "value": 1}),
