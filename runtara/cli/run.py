@@ -71,7 +71,7 @@ async def start_command(
 @_id
 @_timeout
 @_env
-@click.option("--name", help="What to call the image. [the file's name]")
+@click.option("--name", help="What to call the image. [the file's name; with .debug behind it when it shows steps]")
 @child_option
 @click.option("--steps/--no-steps", default=None, help="Show the steps as they happen. [yes; no with --json]")
 @asking
@@ -97,7 +97,9 @@ async def run_command(
     is_debug = session.is_debug or shows_steps
     async with session.connect() as client:
         try:
-            image = await _push(client, file, name or name_of(file), is_debug=is_debug, children=children)
+            # Who starts the plain name later must not get what was compiled to be watched.
+            known_as = name or f"{name_of(file)}{'.debug' if is_debug else ''}"
+            image = await _push(client, file, known_as, is_debug=is_debug, children=children)
         except ScenarioInvalid as error:
             return show_refusal(error, as_json=session.as_json)
         handle = await client.start_instance(
@@ -116,7 +118,7 @@ async def _push(client: Client, file: Path, name: str, *, is_debug: bool, childr
         return await client.register_image(file, name=name)
     result = compile_file(file, is_debug=is_debug, children=children)
     show_diagnostics(result.warnings)
-    return await client.register_image(result.binary_path, name=name, metadata={"artifact": result.metadata})
+    return await client.register_image(result.binary_path, name=name)
 
 
 async def follow(session: Session, handle: InstanceHandle, *, steps_of: Client | None = None) -> int:
