@@ -18,7 +18,7 @@ from runtara.dsl.mappings import SchemaFields, Variable
 from runtara.dsl.model import Scenario, Step
 from runtara.dsl.paths import child_path
 from runtara.dsl.values import Place, iter_condition, iter_values
-from runtara.dsl.ways import PlainEdge, Ways, ways_of
+from runtara.dsl.ways import DEFAULT_ROUTE, PlainEdge, Ways, ways_of
 
 __all__ = ("Document", "Draft", "EdgeDraft", "GraphDraft", "StepDraft")
 
@@ -55,6 +55,13 @@ class StepDraft:
         cases = self.config.get("cases") if self.kind == "Switch" else None
         routes = (case.get("route") for case in cases if isinstance(case, dict)) if isinstance(cases, list) else ()
         return tuple(route for route in routes if isinstance(route, str))
+
+    @cached_property
+    def branches(self) -> Mapping[str, None]:
+        """The labels among which a step chooses by itself, in their order; empty for one that does not."""
+        if self.kind == "Conditional":
+            return dict.fromkeys(("true", "false"))
+        return dict.fromkeys((*self.routes, DEFAULT_ROUTE) if self.routes else ())
 
     @property
     def loop_variables(self) -> tuple[str, ...]:

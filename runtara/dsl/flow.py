@@ -161,10 +161,11 @@ def _laid_out(
 
 def _leads_nowhere(graph: Graph, step: str, ways: tuple[str, ...]) -> bool:
     """Whether what these ways reach is reached by nothing else."""
-    first = {link.target for link in graph.out[step] if link.way in ways}
+    aside = frozenset(ways)
+    first = {link.target for link in graph.out[step] if link.way in aside}
     handling = first.union(*(graph.reach[target] for target in first))
     return all(
-        link.source in handling or (link.source == step and link.way in ways)
+        link.source in handling or (link.source == step and link.way in aside)
         for target in handling
         for link in graph.into[target]
         if link.source in graph.reach
@@ -211,8 +212,13 @@ class _Layout:
         return [self._position(link, blocks) for link in self._into(step)] or [()]
 
     def _position(self, link: Link, blocks: Mapping[str, Block]) -> Block:
-        block, opening = blocks[link.source], self._bodies(link.source)
-        return (*block, (link.source, link.way)) if link.way in opening else block
+        block = blocks[link.source]
+        return (*block, (link.source, link.way)) if (link.source, link.way) in self._opening else block
+
+    @cached_property
+    def _opening(self) -> frozenset[tuple[str, str]]:
+        """The ways that lead into blocks of their own, each with its step."""
+        return frozenset((step, way) for step in {*self.sides, *self.forks} for way in self._bodies(step))
 
     def _bodies(self, step: str) -> tuple[str, ...]:
         """The ways out of a step that lead into blocks of their own."""
@@ -288,7 +294,8 @@ class _Layout:
 
     def _straight(self, step: str) -> Iterator[Link]:
         """The links out of a step that is no fork, without those of its failure."""
-        return (link for link in self.graph.out[step] if link.way not in self.sides.get(step, ()))
+        aside = frozenset(self.sides.get(step, ()))
+        return (link for link in self.graph.out[step] if link.way not in aside)
 
     # -- the order inside a block
 
@@ -303,17 +310,17 @@ class _Layout:
         sides = self._arms(head, self.sides.get(head, ()), block)
         if head in self.forks:
             return Choice(step=head, arms=self._arms(head, self.forks[head], block), sides=sides)
-        return Visit(step=head, marks=self._joined_targets(self._straight(head)), sides=sides)
+        return Visit(step=head, marks=self._joined(link.target for link in self._straight(head)), sides=sides)
 
     def _arms(self, head: str, ways: Iterable[str], block: Block) -> Arms:
         return tuple((way, self.body((*block, (head, way)))) for way in ways)
 
     def _marks_at(self, block: Block) -> tuple[str, ...]:
         step, way = block[-1]
-        return self._joined_targets(link for link in self.graph.out[step] if link.way == way)
+        return self._joined(self.graph.targets(step, way))
 
-    def _joined_targets(self, links: Iterable[Link]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(link.target for link in links if self.is_joined(link.target)))
+    def _joined(self, targets: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(target for target in targets if self.is_joined(target)))
 
     def _ordered(self, block: Block) -> list[str]:
         heads = self._heads[block]

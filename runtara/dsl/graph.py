@@ -51,7 +51,14 @@ class Graph:
 
     def targets(self, source: str, way: Way) -> tuple[str, ...]:
         """Where a way out of a step leads."""
-        return tuple(link.target for link in self.out[source] if link.way == way)
+        return self._targets.get((source, way), ())
+
+    @cached_property
+    def _targets(self) -> Mapping[tuple[str, Way], tuple[str, ...]]:
+        found: dict[tuple[str, Way], list[str]] = {}
+        for link in dict.fromkeys(self.links):
+            found.setdefault((link.source, link.way), []).append(link.target)
+        return {way: tuple(targets) for way, targets in found.items()}
 
     @cached_property
     def breadth_first(self) -> tuple[str, ...]:

@@ -100,23 +100,26 @@ def ways_of(kind: str, routes: tuple[str, ...], edges: Iterable[PlainEdge]) -> W
     if routes:
         return _labelled((*dict.fromkeys(routes), DEFAULT_ROUTE), edges)
     others = [edge for edge in edges if edge.label != ON_ERROR]
-    tools = tuple(edge for edge in others if kind == "AiAgent" and not is_next_label(edge.label))
+    tools = [edge for edge in others if kind == "AiAgent" and not is_next_label(edge.label)]
     # A label without a meaning has its own diagnostic; the edge is taken for what was probably meant.
-    onward = dict(_ordered(NEXT, [edge for edge in others if edge not in tools]))
+    onward = dict(_ordered(NEXT, [edge for edge in others if kind != "AiAgent" or is_next_label(edge.label)]))
     failing = dict(_ordered(ON_ERROR, [edge for edge in edges if edge.label == ON_ERROR]))
     chooses = any(way != NEXT for way in onward)
     return Ways(
         targets=onward | failing,
         forks=(*(way for way in onward if way != NEXT), NEXT) if chooses else (),
         handlers=tuple(failing),
-        tools=tools,
+        tools=tuple(tools),
     )
 
 
 def _labelled(labels: tuple[str, ...], edges: tuple[PlainEdge, ...]) -> Ways:
     """Branches by label. The failure of a Switch may be handled beside them; an edge without a label has no way."""
-    targets = {label: tuple(edge for edge in edges if edge.label == label) for label in labels}
-    failing = dict(_ordered(ON_ERROR, [edge for edge in edges if edge.label == ON_ERROR and ON_ERROR not in labels]))
+    by_label: dict[str | None, list[PlainEdge]] = {}
+    for edge in edges:
+        by_label.setdefault(edge.label, []).append(edge)
+    targets = {label: tuple(by_label.get(label, ())) for label in labels}
+    failing = dict(_ordered(ON_ERROR, by_label.get(ON_ERROR, []) if ON_ERROR not in labels else []))
     return Ways(targets=targets | failing, forks=labels, handlers=tuple(failing))
 
 

@@ -10,7 +10,7 @@ from runtara.dsl.diagnostics import Code, Diagnostic, diagnose
 from runtara.dsl.draft import EdgeDraft, GraphDraft, StepDraft
 from runtara.dsl.model import AiAgentStep
 from runtara.dsl.paths import child_path
-from runtara.dsl.ways import is_next_label
+from runtara.dsl.ways import ON_ERROR, is_next_label
 
 __all__ = ("MEMORY_LABEL", "TOOL_KINDS", "check_ai_agents")
 
@@ -62,8 +62,8 @@ def _check_tool(edge: EdgeDraft, step: StepDraft, graph: GraphDraft) -> Iterator
 
 
 def _tool_edges(step: StepDraft, graph: GraphDraft) -> list[EdgeDraft]:
-    edges = [edge for edge in graph.edges if edge.source == step.key]
-    return [edge for edge in edges if not is_next_label(edge.label) and edge.label != "onError"]
+    edges = graph.edges_from[step.key]
+    return [edge for edge in edges if not is_next_label(edge.label) and edge.label != ON_ERROR]
 
 
 def _check_config(draft: StepDraft, graph: GraphDraft) -> Iterator[Diagnostic]:

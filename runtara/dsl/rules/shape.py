@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
 from runtara.dsl.draft import EdgeDraft, GraphDraft, StepDraft
 from runtara.dsl.graph import Graph, Link
 from runtara.dsl.paths import child_path
-from runtara.dsl.ways import (
-    DEFAULT_ROUTE,
-    ERROR_KINDS,
-    NEXT,
-    ON_ERROR,
-    is_error_way,
-    is_next_label,
-)
+from runtara.dsl.ways import ERROR_KINDS, NEXT, ON_ERROR, is_error_way, is_next_label
 from runtara.limits import NAME_CHARACTERS_MAX
 
 __all__ = ("check_names", "check_shape", "graph_of", "steps_of_kind")
@@ -100,30 +94,34 @@ def _check_edge(edge: EdgeDraft, draft: GraphDraft) -> Iterator[Diagnostic]:
             yield diagnose(Code.EDGE_STEP_UNKNOWN, child_path(edge.path, field), f"{name!r} is not a step", hint=hint)
     if edge.source in draft.steps:
         yield from _check_label(edge, draft.steps[edge.source])
+        yield from _check_asking(edge, draft.steps[edge.source])
 
 
 def _check_label(edge: EdgeDraft, source: StepDraft) -> Iterator[Diagnostic]:
     path = child_path(edge.path, "label")
-    routes = (*source.routes, DEFAULT_ROUTE)
     if source.kind in _ENDING:
         message = f"nothing follows the {source.kind} step {source.key!r}"
         yield diagnose(Code.EDGE_AFTER_FINISH, edge.path, message, hint="Leave the edge out.")
-    elif source.kind == "Conditional" and edge.label not in ("true", "false"):
-        message = f"an edge of the Conditional {source.key!r} has the label {edge.label!r}"
-        yield diagnose(Code.BRANCH_LABEL_WRONG, path, message, hint="Label it 'true' or 'false'.")
-    elif source.kind == "Switch" and len(routes) > 1 and edge.label not in (*routes, ON_ERROR):
-        message = f"an edge of the Switch {source.key!r} has the label {edge.label!r}"
-        hint = f"Label it with one of its routes: {', '.join(dict.fromkeys(routes))}."
+    elif source.branches and not _is_branch(edge, source):
+        message = f"an edge of the {source.kind} {source.key!r} has the label {edge.label!r}"
+        hint = f"Label it with one of its branches: {', '.join(islice(source.branches, 20))}."
         yield diagnose(Code.BRANCH_LABEL_WRONG, path, message, hint=hint)
     elif not _has_meaning(edge, source):
         message = f"the label {edge.label!r} means nothing on an edge of {source.key!r}"
         yield diagnose(Code.LABEL_WITHOUT_MEANING, path, message, hint="Leave the label out.")
+
+
+def _is_branch(edge: EdgeDraft, source: StepDraft) -> bool:
+    return edge.label in source.branches or (source.kind != "Conditional" and edge.label == ON_ERROR)
+
+
+def _check_asking(edge: EdgeDraft, source: StepDraft) -> Iterator[Diagnostic]:
+    """Its condition and its priority."""
     if edge.priority and not edge.is_conditional:
         message = f"the priority {edge.priority} has no meaning: only edges with conditions are asked in an order"
-        priority_path = child_path(edge.path, "priority")
-        yield diagnose(Code.SETTING_WITHOUT_MEANING, priority_path, message, hint="Leave it out.")
-    chooses = source.kind == "Conditional" or (len(routes) > 1 and edge.label != ON_ERROR)
-    if edge.is_conditional and chooses:
+        path = child_path(edge.path, "priority")
+        yield diagnose(Code.SETTING_WITHOUT_MEANING, path, message, hint="Leave it out.")
+    if edge.is_conditional and source.branches and edge.label != ON_ERROR:
         message = f"the {source.kind} {source.key!r} chooses by itself: its edges have no conditions"
         yield diagnose(Code.EDGE_CONDITION_MISPLACED, child_path(edge.path, "condition"), message)
 
@@ -184,10 +182,10 @@ def _check_branches(step: StepDraft, labels: set[str | None]) -> Iterator[Diagno
 
 
 def _check_routes(step: StepDraft, labels: set[str | None]) -> Iterator[Diagnostic]:
-    for route in dict.fromkeys(filter(is_error_way, step.routes)):
+    for route in filter(is_error_way, step.branches):
         message = f"the route {route!r} of the Switch {step.key!r} is the way of failures"
         yield diagnose(Code.BRANCH_LABEL_WRONG, step.path, message, hint="Give the route another name.")
-    for route in dict.fromkeys((*step.routes, DEFAULT_ROUTE)):
+    for route in step.branches:
         if route not in labels:
             message = f"the Switch {step.key!r} has no edge {route!r}: then nothing follows it"
             yield diagnose(Code.BRANCH_MISSING, step.path, message, hint="Add the edge, if that is not meant.")

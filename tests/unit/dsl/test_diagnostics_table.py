@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from itertools import pairwise
 from typing import Any
 
@@ -10,8 +9,9 @@ import pytest
 
 from runtara.dsl import validate
 from runtara.limits import SCENARIO_BYTES_MAX, SCENARIO_STEPS_MAX
-
-Change = tuple[str, Any]
+from tests.support.language import REMOVE, Change
+from tests.support.language import changed as changed_copy
+from tests.support.scenarios import echo, immediate, operation, reference
 
 
 def good() -> dict[str, Any]:
@@ -63,36 +63,9 @@ def good() -> dict[str, Any]:
     }
 
 
-REMOVE = object()
-
-
-def changed(*changes: Change) -> dict[str, Any]:
+def changed(*changes: Change) -> Any:
     """The good scenario with other values at some places."""
-    document: Any = copy.deepcopy(good())
-    for place, value in changes:
-        *parents, last = (int(part) if part.isdigit() else part for part in place.split("/"))
-        holder = document
-        for parent in parents:
-            holder = holder[parent]
-        if value is REMOVE:
-            del holder[last]
-        elif isinstance(holder, list) and last == len(holder):
-            holder.append(value)
-        else:
-            holder[last] = value
-    return document
-
-
-def immediate(value: Any) -> dict[str, Any]:
-    return {"valueType": "immediate", "value": value}
-
-
-def reference(path: str) -> dict[str, Any]:
-    return {"valueType": "reference", "value": path}
-
-
-def operation(op: Any, *arguments: Any) -> dict[str, Any]:
-    return {"type": "operation", "op": op, "arguments": list(arguments)}
+    return changed_copy(good(), *changes)
 
 
 def found(document: Any) -> list[tuple[str, str]]:
@@ -183,7 +156,7 @@ ONE_MISTAKE: list[tuple[str, str, tuple[Change, ...]]] = [
     ("E029", "$.steps.keep.inputMapping.source", ((KEEP, TWO_SOURCES),)),
     # -- conditions
     ("E025", f"{AT_CONDITION}.op", (condition(operation("GREATER", ONE, TWO)),)),
-    ("E025", f"{AT_CONDITION}.op", (condition(operation(["EQ"], ONE, TWO)),)),
+    ("E025", f"{AT_CONDITION}.op", (condition(operation("EQ", ONE, TWO) | {"op": ["EQ"]}),)),
     ("E025", f"{AT_CONDITION}.arguments", (condition(operation("NE", ONE)),)),
     ("E025", f"{AT_CONDITION}.arguments", (condition(operation("NOT_IN", ONE)),)),
     ("E025", f"{AT_CONDITION}.arguments", (condition(operation("NOT")),)),
@@ -322,11 +295,6 @@ def test_results_that_each_ask_for_the_other() -> None:
     }
     codes = [diagnostic.code for diagnostic in validate(document) if diagnostic.severity == "error"]
     assert codes == ["E012"]
-
-
-def echo(step_id: str, value: dict[str, Any]) -> dict[str, Any]:
-    call = {"stepType": "Agent", "agentId": "utils", "capabilityId": "return-input"}
-    return call | {"id": step_id, "inputMapping": {"value": value}}
 
 
 def test_one_step_more_than_allowed() -> None:

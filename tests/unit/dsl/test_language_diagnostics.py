@@ -198,6 +198,12 @@ GRAPH = [
     ),
     row("W004", "$.steps.check", (at_edge("check", "cheap"), REMOVE), (at_edge("check", "cheap", "/toStep"), "keep")),
     row("W004", "$.steps.route", (at_edge("route", "cheap"), REMOVE), (at_edge("route", "cheap", "/toStep"), "keep")),
+    row(
+        "E070",
+        f"$.executionPlan[{len(PLAN) + 1}]",
+        *(edge("route", "rest", "onError", condition=TRUE, priority=n, count=len(PLAN) + 1) for n in (1, 2)),
+        edge("route", "rest", "onError", condition=TRUE, priority=1),
+    ),
 ]
 
 REFERENCES = [
