@@ -12,7 +12,7 @@ from typing import Final
 from runtara.dsl.catalog import Catalog
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose, suggestion
 from runtara.dsl.draft import GraphDraft, StepDraft
-from runtara.dsl.model import AgentStep, ConnectionStep, Step
+from runtara.dsl.model import AgentStep, ConnectionStep, ErrorStep, FinishStep, LogStep, Step
 from runtara.dsl.paths import child_path
 from runtara.dsl.values import Place
 
@@ -66,10 +66,9 @@ def _leak_of(step: Step, catalog: Catalog) -> Code | None:
     """The diagnostic of credentials that come to the step; None where they may."""
     if isinstance(step, AgentStep):
         return None if _takes_connections(step, catalog) else Code.CREDENTIALS_TO_AGENT
-    tag = step.__struct_config__.tag
-    if tag == "Finish":
+    if isinstance(step, FinishStep):
         return Code.CREDENTIALS_IN_RESULT
-    return Code.CREDENTIALS_IN_EVENT if tag in ("Log", "Error") else Code.CREDENTIALS_TO_AGENT
+    return Code.CREDENTIALS_IN_EVENT if isinstance(step, LogStep | ErrorStep) else Code.CREDENTIALS_TO_AGENT
 
 
 def _check_unused(graph: GraphDraft, connections: Set[str]) -> Iterator[Diagnostic]:

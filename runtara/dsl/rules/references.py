@@ -135,7 +135,7 @@ class _Check:
 
     def _order(self, other: str, path: str) -> Iterator[Diagnostic]:
         graph, flow = self.scope.graph, self.scope.flow
-        step = self.scope.tools.get(self.step.key, self.step.key)
+        step = self.scope.draft.tools.get(self.step.key, self.step.key)
         if graph is None or flow is None or not {other, step} <= graph.reach.keys():
             return
         if other == step:

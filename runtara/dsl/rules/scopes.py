@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -81,11 +81,6 @@ class Scope:
     def flow(self) -> Flow | None:
         """The plan of that graph."""
         return None if self.graph is None else flow_of(self.graph, self.draft)
-
-    @cached_property
-    def tools(self) -> Mapping[str, str]:
-        """The tools of AiAgents, each with its AiAgent."""
-        return self.draft.tools
 
     @cached_property
     def handling(self) -> frozenset[str]:

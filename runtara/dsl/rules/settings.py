@@ -12,7 +12,7 @@ from runtara.dsl.catalog import CapabilityField
 from runtara.dsl.coercion import fits
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose
 from runtara.dsl.draft import GraphDraft, StepDraft
-from runtara.dsl.mappings import Immediate, SchemaField, SchemaFields
+from runtara.dsl.mappings import Immediate, SchemaField, SchemaFields, Variable
 from runtara.dsl.model import (
     MAX_RETRIES_DEFAULT,
     AgentStep,
@@ -59,10 +59,14 @@ def _check_variables(draft: GraphDraft) -> Iterator[Diagnostic]:
     for name, variable in draft.variables.items():
         path = child_path(child_path(draft.path, "variables"), name)
         yield from _check_variable_name(name, path)
-        kind = "object" if variable is not None and variable.type == "file" else variable and variable.type
-        if variable is not None and not fits(variable.value, CapabilityField(name=name, type=str(kind), required=True)):
+        if variable is not None and not _fits_type(variable):
             message = f"the variable {name!r} is of type {variable.type}, and this is {describe(variable.value)}"
             yield diagnose(Code.VALUE_TYPE_WRONG, child_path(path, "value"), message)
+
+
+def _fits_type(variable: Variable) -> bool:
+    kind = "object" if variable.type == "file" else variable.type
+    return fits(variable.value, CapabilityField(name="value", type=kind, required=True))
 
 
 def _check_variable_name(name: str, path: str) -> Iterator[Diagnostic]:

@@ -22,6 +22,7 @@ from runtara.limits import (
     SCENARIO_NESTING_MAX,
     SCENARIO_STEPS_MAX,
 )
+from runtara.testing import run_scenario
 from tests.support.scenarios import conditional, echo, finish, immediate, operation, reference, scenario
 
 SECONDS = 20.0
@@ -332,3 +333,38 @@ def test_many_children_count_as_steps() -> None:
     assert codes_of(starting("c0"), family) == []
     family = {f"c{n}": starting(*(f"c{10 * n + digit}" for digit in range(10))) for n in range(10_000)}
     assert ("E092", "$") in codes_of(starting("c1"), family)
+
+
+# ---- what only a run can find
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ({"stepType": "Split", "config": {"value": immediate("abc")}, "subgraph": loops(0)}, "SPLIT_VALUE_INVALID"),
+        ({"stepType": "Split", "config": {"value": reference("data")}, "subgraph": loops(0)}, "SPLIT_VALUE_INVALID"),
+        (
+            {
+                "stepType": "While",
+                "condition": TRUE,
+                "config": {"maxIterations": 2**53, "timeout": 200},
+                "subgraph": loops(0),
+            },
+            "WHILE_TIMEOUT",
+        ),
+        ({"stepType": "Delay", "durationMs": immediate(1e300)}, "DURATION_INVALID"),
+        (echo("step", {"valueType": "template", "value": "{{ ''.__class__.__mro__ }}"}), "TEMPLATE_FAILED"),
+        (echo("step", {"valueType": "template", "value": "{{ 'x' * 10**9 }}"}), "TEMPLATE_FAILED"),
+        (
+            echo("step", {"valueType": "template", "value": "{% for a in range(10**5) %}{{ a * '9' }}{% endfor %}"}),
+            "TEMPLATE_FAILED",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_only_a_run_can_find_ends_it_with_a_code(step: dict[str, Any], code: str) -> None:
+    before = time.process_time()
+    result = await run_scenario(scenario(step | {"id": "step"}, finish("end")), {"a": 1})
+    assert result.error is not None
+    assert result.error["code"] == code
+    assert time.process_time() - before < SECONDS
