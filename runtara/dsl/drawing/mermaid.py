@@ -22,18 +22,25 @@ _CLASSES: Final[Mapping[str, str]] = {
     "control": "fill:#f4f0fc,stroke:#8461c9,color:#1f2430",
     "execution": "fill:#e9f2fd,stroke:#2f74c8,color:#1f2430",
     "utility": "fill:#eef5f0,stroke:#4f8f67,color:#1f2430",
+    "ending": "fill:#e6f6ec,stroke:#2b8a4b,color:#1f2430",
+    "failing": "fill:#fdecec,stroke:#c93a3a,color:#1f2430",
 }
+_CLASS_OF_KIND: Final[Mapping[str, str]] = {"Finish": "ending", "Error": "failing"}
 
 
 def to_mermaid(picture: Picture) -> str:
     """The text of a flowchart."""
     names = {node.key: f"n{number}" for number, node in enumerate(_all_nodes(picture))}
     lines = ["flowchart TD", *_graph(picture, names, "  ")]
-    for category, style in _CLASSES.items():
-        members = [names[node.key] for node in _all_nodes(picture) if node.category == category and not node.inner]
+    for name, style in _CLASSES.items():
+        members = [names[node.key] for node in _all_nodes(picture) if _class_of(node) == name]
         if members:
-            lines += [f"  classDef {category} {style}", f"  class {','.join(members)} {category}"]
+            lines += [f"  classDef {name} {style}", f"  class {','.join(members)} {name}"]
     return "\n".join(lines) + "\n"
+
+
+def _class_of(node: Node) -> str:
+    return _CLASS_OF_KIND.get(node.kind, node.category) if node.inner is None else ""
 
 
 def _all_nodes(picture: Picture) -> Iterator[Node]:
