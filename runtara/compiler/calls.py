@@ -259,7 +259,8 @@ def _split_facts(_: PlannedStep, step: m.SplitStep) -> Mapping[str, Any]:
 
 
 def _while_facts(_: PlannedStep, step: m.WhileStep) -> Mapping[str, Any]:
-    return {"max_iterations": step.config.max_iterations, "timeout_ms": step.config.timeout}
+    config = step.config
+    return {"max_iterations": config.max_iterations, **_retry_facts(config), "timeout_ms": config.timeout}
 
 
 def _error_facts(_: PlannedStep, step: m.ErrorStep) -> Mapping[str, Any]:
@@ -293,7 +294,12 @@ def _wait_facts(_: PlannedStep, step: m.WaitForSignalStep) -> Mapping[str, Any]:
 
 
 def _connection_facts(_: PlannedStep, step: m.ConnectionStep) -> Mapping[str, Any]:
-    return {"connection_id": step.connection_id, "integration_id": step.integration_id}
+    return {
+        "connection_id": step.connection_id,
+        "integration_id": step.integration_id,
+        **_retry_facts(step),
+        "timeout_ms": step.timeout,
+    }
 
 
 def _ai_facts(_: PlannedStep, step: m.AiAgentStep) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ DSL_VERSION: Final = "3.1.0"
 """The version of the language, as the reference counts."""
 
 MAX_RETRIES_DEFAULT: Final = 3
-"""Of Agent and StartScenario; Split and AiAgent are not tried again unless they say so."""
+"""Of Agent, StartScenario and Connection; Split, While and AiAgent are not tried again unless they say so."""
 RETRY_DELAY_MS_DEFAULT: Final = 1000
 MAX_ITERATIONS_DEFAULT: Final = 10
 
@@ -160,6 +160,10 @@ class ConnectionStep(_Step, frozen=True, kw_only=True, tag_field="stepType", tag
 
     connection_id: str
     integration_id: str
+    max_retries: Count | None = None
+    retry_delay: Count | None = None
+    timeout: Milliseconds | None = None
+    """Of one try."""
 
 
 # ---- the way
@@ -269,8 +273,11 @@ class WhileConfig(Document, frozen=True, kw_only=True):
     """How long a While may go on."""
 
     max_iterations: Count = MAX_ITERATIONS_DEFAULT
+    max_retries: Count | None = None
+    """Of the whole loop; what its steps have stored is not done again."""
+    retry_delay: Count | None = None
     timeout: Milliseconds | None = None
-    """Of the whole loop."""
+    """Of one try of the whole loop."""
     variables: InputMapping = {}
 
 

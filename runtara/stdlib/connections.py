@@ -11,14 +11,16 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import anyio
+
 from runtara.agents.errors import AgentError
 from runtara.stdlib.execution import Execution
-from runtara.stdlib.steps import Step
+from runtara.stdlib.steps import ConnectionStep, Step
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ("fetch_connection",)
+__all__ = ("fetch_connection", "fetch_for_step")
 
 _TIMEOUT_S: Final = 30.0
 _RETRY_AFTER_S: Final = 60
@@ -49,6 +51,23 @@ async def fetch_connection(execution: Execution, connection_id: str, *, step: St
         "instanceId": info.instance_id,
     }
     return _connection_in(await _get(execution, url, parameters), connection_id)
+
+
+async def fetch_for_step(execution: Execution, step: ConnectionStep) -> Mapping[str, Any]:
+    """The connection that a step names, once.
+
+    Raises:
+        AgentError: as ``fetch_connection``; ``CONNECTION_TYPE_WRONG``; ``TIMEOUT``.
+    """
+    timeout_s = None if step.timeout_ms is None else step.timeout_ms / 1000
+    with anyio.move_on_after(timeout_s) as scope:
+        found = await fetch_connection(execution, step.connection_id, step=step, tag=step.integration_id)
+    if scope.cancelled_caught:
+        raise AgentError("TIMEOUT", f"no connection within {step.timeout_ms} ms", category="transient")
+    if found["integration_id"] not in (None, step.integration_id):
+        message = f"the connection {step.connection_id!r} is of type {found['integration_id']!r}"
+        raise AgentError("CONNECTION_TYPE_WRONG", message)
+    return found
 
 
 async def _get(execution: Execution, url: str, parameters: Mapping[str, str]) -> httpx.Response:

@@ -12,6 +12,7 @@ from runtara.stdlib.failures import StepFailed, step_failure
 from runtara.stdlib.lanes import Lanes
 from runtara.stdlib.schemas import fitting
 from runtara.stdlib.steps import SplitStep, Step, WhileStep
+from runtara.stdlib.tries import Tries
 from runtara.stdlib.values import ValueFailed
 from runtara.stdlib.waits import LaneWaits, Waits
 
@@ -40,7 +41,7 @@ async def split(
     tries = run.tries(step)
 
     async def attempt() -> list[Any]:
-        suffix = f"{run.place.suffix}~{tries.failed}" if tries.failed else run.place.suffix
+        suffix = _suffix(run, tries)
         key = run.key(step)
 
         async def go(deadline: Deadline | None) -> list[Any]:
@@ -150,8 +151,7 @@ class _Split:
         }
         waits = waits if self.deadline is None else DeadlineWaits(waits, self.deadline, self.run.execution.durable)
         place = replace(
-            _place(self.run, self.step, f"{self.key}[{index}]/", indices, waits, roots, self.deadline),
-            suffix=self.suffix,
+            _place(self.run, self.step, f"{self.key}[{index}]/", indices, waits, roots, self.deadline, self.suffix),
             is_durable=self.run.place.is_durable and self.step.durable,
         )
         return type(self.run)(self.run.execution, place, item, variables)
@@ -196,13 +196,19 @@ async def repeat(
     Raises:
         StepFailed: an iteration failed, or the whole took too long.
     """
+    tries = run.tries(step)
 
-    async def go(deadline: Deadline | None) -> dict[str, Any]:
-        return await _While(run, step, condition, body, variables, extras, deadline).outputs()
+    async def attempt() -> dict[str, Any]:
+        suffix = _suffix(run, tries)
 
-    if step.timeout_ms is None:
-        return await go(None)
-    return await within(run, step, step.timeout_ms, f"{run.key(step)}/%deadline{run.place.suffix}", "WHILE_TIMEOUT", go)
+        async def go(deadline: Deadline | None) -> dict[str, Any]:
+            return await _While(run, step, condition, body, variables, extras, suffix, deadline).outputs()
+
+        if step.timeout_ms is None:
+            return await go(None)
+        return await within(run, step, step.timeout_ms, f"{run.key(step)}/%deadline{suffix}", "WHILE_TIMEOUT", go)
+
+    return await tries.until_success(attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,7 @@ class _While:
     body: Body
     variables: Mapping[str, Any]
     extras: dict[str, Any]
+    suffix: str
     deadline: Deadline | None
 
     async def outputs(self) -> dict[str, Any]:
@@ -254,7 +261,7 @@ class _While:
             else DeadlineWaits(self.run.waits, self.deadline, self.run.execution.durable)
         )
         prefix = f"{self.run.key(self.step)}[{index}]/"
-        place = _place(self.run, self.step, prefix, indices, waits, roots, self.deadline)
+        place = _place(self.run, self.step, prefix, indices, waits, roots, self.deadline, self.suffix)
         try:
             return await self.body(type(self.run)(self.run.execution, place, self.run.data, variables))
         except StepFailed as failure:
@@ -267,6 +274,11 @@ class _While:
 
 
 # ---- what both do
+
+
+def _suffix(run: Run, tries: Tries) -> str:
+    """Of the keys that count the failed tries of the steps inside: another one for each try of the loop."""
+    return f"{run.place.suffix}~{tries.failed}" if tries.failed else run.place.suffix
 
 
 def _loop_variables(run: Run, step: Step, indices: tuple[int, ...]) -> dict[str, Any]:
@@ -285,10 +297,12 @@ def _place(
     waits: Waits,
     roots: Mapping[str, Any],
     deadline: Deadline | None,
+    suffix: str,
 ) -> Any:
     return replace(
         run.place,
         prefix=prefix,
+        suffix=suffix,
         indices=indices,
         waits=waits,
         roots={**run.place.roots, **roots},

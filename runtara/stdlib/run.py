@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from runtara.dsl.paths import MISSING, PathMismatch, format_path, resolve
@@ -13,7 +14,7 @@ from runtara.sdk.base import Durable
 from runtara.stdlib import ai, children, collecting, loops, notes, signals
 from runtara.stdlib import steps as s
 from runtara.stdlib.call import DurableCall
-from runtara.stdlib.connections import fetch_connection
+from runtara.stdlib.connections import fetch_for_step
 from runtara.stdlib.deadlines import Deadline
 from runtara.stdlib.execution import Execution
 from runtara.stdlib.failures import StepFailed, step_failure
@@ -98,14 +99,15 @@ class Run:
         return seen
 
     def tries(self, step: Any, key: str | None = None) -> Tries:
-        """The tries of a container of this graph."""
+        """The tries of a step of this graph whose result is not stored under its own key."""
+        is_durable = self.place.is_durable and getattr(step, "durable", True)
         return Tries(
             step=step,
             key=(key or self.key(step)) + self.place.suffix,
             policy=self._policy(step),
-            durable=self.durable_of(is_durable=step.durable),
+            durable=self.durable_of(is_durable=is_durable),
             waits=self.waits,
-            is_durable=step.durable and self.place.is_durable,
+            is_durable=is_durable,
             records_final=False,
         )
 
@@ -290,14 +292,11 @@ class Run:
         await self.perform(step, prompt, act, shown=ai.shown)
 
     async def connection(self, step: s.ConnectionStep) -> None:
-        """Fetch a connection; it is never stored or shown."""
+        """Fetch a connection; it is never stored or shown, so a replay fetches it again."""
         try:
-            found = await fetch_connection(self.execution, step.connection_id, step=step, tag=step.integration_id)
+            found = await self.tries(step).until_success(partial(fetch_for_step, self.execution, step))
         except Exception as error:
             raise step_failure(step, error) from error
-        if found["integration_id"] not in (None, step.integration_id):
-            message = f"the connection {step.connection_id!r} is of type {found['integration_id']!r}"
-            raise step_failure(step, ValueFailed("CONNECTION_TYPE_WRONG", message))
         self._note(step, dict(found), None)
         await self.safe_point()
 

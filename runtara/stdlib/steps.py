@@ -127,6 +127,9 @@ class ConnectionStep(Step, frozen=True, kw_only=True):
     type: ClassVar[str] = "Connection"
     connection_id: str
     integration_id: str
+    max_retries: int = 3
+    retry_delay_ms: int = 1000
+    timeout_ms: int | None = None
 
 
 class ConditionalStep(Step, frozen=True, kw_only=True):
@@ -190,6 +193,8 @@ class WhileStep(Step, frozen=True, kw_only=True):
 
     type: ClassVar[str] = "While"
     max_iterations: int = 10
+    max_retries: int = 0
+    retry_delay_ms: int = 1000
     timeout_ms: int | None = None
 
 

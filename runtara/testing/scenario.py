@@ -318,28 +318,36 @@ async def call_capability(
     capability_id: str,
     input: Mapping[str, Any],  # noqa: A002 - the word of the language
     *,
-    connection: Any = None,
+    connection: Mapping[str, Any] | None = None,
 ) -> Any:
     """Run one capability, and return its output as JSON-like values.
 
+    Args:
+        agent_id: The agent.
+        capability_id: Its capability.
+        input: The inputs.
+        connection: What the connection service would give: ``parameters`` and ``integration_id``.
+
     Raises:
         NotFound: there is no such capability.
+        InvalidRequest: the agent works with no connection.
         AgentError: it failed, or the inputs do not fit.
         AssertionError: it changed its inputs, which belong to other steps as well.
     """
-    if connection is not None:
-        raise InvalidRequest("connections are not supported by this version", field="connection")
-    found = registry().find_capability(agent_id, capability_id)
-    if found is None:
+    agent = registry().find(agent_id)
+    found = None if agent is None else agent.find(capability_id)
+    if agent is None or found is None:
         raise NotFound(f"there is no capability {agent_id}/{capability_id}")
+    if connection is not None and not agent.info.supports_connections:
+        raise InvalidRequest(f"the agent {agent_id!r} works with no connection", field="connection")
     before = encode_value(input)
     async with Resources() as resources:
-        output = await found.call(input, _test_context(resources))
+        output = await found.call(input, _test_context(resources, connection))
     assert encode_value(input) == before, f"{agent_id}/{capability_id} changed its inputs"
     return msgspec.json.decode(encode_value(output))
 
 
-def _test_context(resources: Resources) -> CallContext:
+def _test_context(resources: Resources, connection: Mapping[str, Any] | None) -> CallContext:
     return CallContext(
         instance_id="test",
         tenant_id="test",
@@ -348,4 +356,5 @@ def _test_context(resources: Resources) -> CallContext:
         clock=_JumpingClock(ManualClock()),
         random=Random(0),
         resources=resources,
+        connection=connection,
     )

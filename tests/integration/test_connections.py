@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from runtara.testing import RunResult, run_scenario
+from runtara.errors import InvalidRequest
+from runtara.testing import RunResult, call_capability, run_scenario
 from tests.support.http_server import Answer, RecordingServer, recording_http_server
 from tests.support.scenarios import agent, finish, immediate, reference, scenario
 
 SECRET = "s3cr3t-t0ken"
+SHOP = "/connections/memory-tenant/shop"
 BEARER = {"parameters": {"token": SECRET}, "integration_id": "http_bearer", "connection_subtype": None}
 API_KEY = {"parameters": {"api_key": SECRET, "header_name": "X-Shop-Key"}, "integration_id": "http_api_key"}
 
@@ -21,7 +23,7 @@ API_KEY = {"parameters": {"api_key": SECRET, "header_name": "X-Shop-Key"}, "inte
 async def service() -> AsyncIterator[RecordingServer]:
     """The connection service, and the shop beside it."""
     async with recording_http_server() as server:
-        server.answer("/connections/memory-tenant/shop", Answer(body=BEARER))
+        server.answer(SHOP, Answer(body=BEARER))
         yield server
 
 
@@ -60,13 +62,13 @@ async def test_a_bearer_token_goes_to_the_service_that_is_called_and_is_stored_n
 async def test_the_service_is_told_who_asks(service: RecordingServer) -> None:
     await run(service)
     asked = next(request for request in service.requests if request.path.startswith("/connections"))
-    assert asked.path == "/connections/memory-tenant/shop"
+    assert asked.path == SHOP
     assert (asked.query["tag"], asked.query["stepId"], asked.query["scenarioId"]) == ("http_request", "call", "test")
 
 
 async def test_an_api_key_has_a_header_of_its_own_and_a_base_url_completes_the_steps(service: RecordingServer) -> None:
     parameters = {**API_KEY["parameters"], "base_url": f"{service.url}/v1/"}
-    service.answer("/connections/memory-tenant/shop", Answer(body={**API_KEY, "parameters": parameters}))
+    service.answer(SHOP, Answer(body={**API_KEY, "parameters": parameters}))
     await run(service, url="orders/7")
     (request,) = of_shop(service)
     assert (request.path, request.headers["x-shop-key"]) == ("/v1/orders/7", SECRET)
@@ -82,7 +84,7 @@ async def test_what_the_step_sets_itself_stays(service: RecordingServer) -> None
 
 async def test_a_connection_is_fetched_anew_for_each_try(service: RecordingServer) -> None:
     renewed = {**BEARER, "parameters": {"token": "new"}}
-    service.answer("/connections/memory-tenant/shop", Answer(body=BEARER), Answer(body=renewed))
+    service.answer(SHOP, Answer(body=BEARER), Answer(body=renewed))
     service.answer("/orders", Answer(503), Answer(200))
     assert (await run(service)).output == {"status": 200}
     assert [request.headers["authorization"] for request in of_shop(service)] == [f"Bearer {SECRET}", "Bearer new"]
@@ -91,7 +93,7 @@ async def test_a_connection_is_fetched_anew_for_each_try(service: RecordingServe
 async def test_a_connection_that_is_used_up_is_waited_for(service: RecordingServer) -> None:
     limited = {**BEARER, "rate_limit": {"is_limited": True, "retry_after_ms": 20_000}}
     service.answer(
-        "/connections/memory-tenant/shop",
+        SHOP,
         Answer(body=limited),
         Answer(429, headers={"Retry-After": "15"}),
         Answer(body=BEARER),
@@ -115,7 +117,7 @@ async def test_a_connection_that_is_used_up_is_waited_for(service: RecordingServ
 async def test_what_is_no_connection_fails_the_step(
     service: RecordingServer, answer: Answer, code: str, asked: int
 ) -> None:
-    service.answer("/connections/memory-tenant/shop", answer)
+    service.answer(SHOP, answer)
     result = await run(service)
     assert result.error is not None
     assert (result.status, result.error["code"], result.error["stepId"]) == ("failed", code, "call")
@@ -161,15 +163,49 @@ async def test_the_outputs_of_a_connection_step_can_be_put_where_a_service_wants
 
 
 async def test_a_connection_of_another_type_fails_the_step(service: RecordingServer) -> None:
-    service.answer("/connections/memory-tenant/shop", Answer(body=API_KEY))
+    service.answer(SHOP, Answer(body=API_KEY))
     result = await run(service, by_hand())
     assert result.error is not None
     assert (result.error["code"], result.error["stepId"]) == ("CONNECTION_TYPE_WRONG", "shop")
 
 
 async def test_a_failing_connection_step_has_a_route(service: RecordingServer) -> None:
-    service.answer("/connections/memory-tenant/shop", Answer(404))
+    service.answer(SHOP, Answer(404))
     document = by_hand()
     document["steps"]["sorry"] = finish("sorry", code=reference("error.code"))
     document["executionPlan"].append({"fromStep": "shop", "toStep": "sorry", "label": "onError"})
     assert (await run(service, document)).output == {"code": "CONNECTION_NOT_FOUND"}
+
+
+async def test_a_connection_step_is_tried_again_and_waits_where_the_service_says_so(service: RecordingServer) -> None:
+    limited = {**BEARER, "rate_limit": {"is_limited": True, "retry_after_ms": 20_000}}
+    service.answer(SHOP, Answer(503), Answer(body=limited), Answer(body=BEARER))
+    result = await run(service, by_hand())
+    assert result.output == {"status": 200}
+    assert result.elapsed_s == pytest.approx(21)
+
+
+async def test_a_connection_step_gives_up_after_its_retries(service: RecordingServer) -> None:
+    service.answer(SHOP, Answer(503))
+    document = by_hand()
+    document["steps"]["shop"] |= {"maxRetries": 1, "retryDelay": 0}
+    result = await run(service, document)
+    assert result.error is not None
+    assert (result.error["code"], len(service.requests)) == ("CONNECTION_SERVICE_UNAVAILABLE", 2)
+
+
+async def test_a_connection_that_does_not_come_in_time_is_a_timeout(service: RecordingServer) -> None:
+    service.answer(SHOP, Answer(hangs=True))
+    document = by_hand()
+    document["steps"]["shop"] |= {"maxRetries": 0, "timeout": 50}
+    result = await run(service, document)
+    assert result.error is not None
+    assert (result.error["code"], result.error["category"]) == ("TIMEOUT", "transient")
+
+
+async def test_a_product_can_try_a_capability_with_a_connection(service: RecordingServer) -> None:
+    answer = await call_capability("http", "request", {"url": f"{service.url}/orders"}, connection=BEARER)
+    assert answer["status_code"] == 200
+    assert service.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    with pytest.raises(InvalidRequest, match="works with no connection"):
+        await call_capability("utils", "do-nothing", {}, connection=BEARER)

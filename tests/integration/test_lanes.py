@@ -208,3 +208,25 @@ async def _cancel_soon(store: MemoryInstanceStore) -> None:
     while not store.checkpoints and store.attempt == 0:
         await anyio.lowlevel.checkpoint()
     store.cancel()
+
+
+async def test_a_loop_that_is_tried_again_keeps_what_its_steps_have_stored() -> None:
+    served: list[Any] = []
+
+    def work(inputs: Inputs) -> Any:
+        served.append(inputs["item"])
+        if served == [0, 1]:
+            raise AgentError("BUSY", "later", category="transient")
+        return inputs["item"]
+
+    body = scenario(
+        agent("work", "test/work", {"item": reference("loop.index")}, maxRetries=0), finish(v=reference("loop.index"))
+    )
+    below = {"type": "operation", "op": "LT", "arguments": [reference("loop.index"), immediate(3)]}
+    config = {"maxRetries": 1, "retryDelay": 60_000}
+    loop = {"stepType": "While", "id": "loop", "condition": below, "subgraph": body, "config": config}
+    document = scenario(loop, finish(n=reference("steps.loop.outputs.iterations")))
+    result = await run_scenario(document, {}, agents={"test/work": work})
+    assert result.output == {"n": 3}
+    assert served == [0, 1, 1, 2]
+    assert result.elapsed_s == pytest.approx(60)
