@@ -8,7 +8,7 @@ from typing import Final
 
 from runtara.dsl.diagnostics import Code, Diagnostic, diagnose
 from runtara.dsl.draft import EdgeDraft, GraphDraft, StepDraft
-from runtara.dsl.model import AiAgentStep
+from runtara.dsl.model import AgentStep, AiAgentStep
 from runtara.dsl.paths import child_path
 from runtara.dsl.ways import ON_ERROR, is_next_label
 
@@ -18,6 +18,9 @@ MEMORY_LABEL: Final = "memory"
 
 TOOL_KINDS: Final = ("Agent", "StartScenario", "WaitForSignal")
 """What a model can call."""
+
+_WHERE_TO: Final = ("url", "headers")
+"""The inputs that decide to whom a request goes."""
 
 _TOOL_NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}\Z")
 
@@ -59,6 +62,19 @@ def _check_tool(edge: EdgeDraft, step: StepDraft, graph: GraphDraft) -> Iterator
     if target is not None and any(graph.ways[target.key].targets.values()):
         message = f"{target.key!r} is a tool of {step.key!r}: its result goes back to the model, and nothing follows it"
         yield diagnose(Code.TOOL_GOES_ON, target.path, message, hint="Remove the edges that leave it.")
+    if target is not None and isinstance(target.step, AgentStep):
+        yield from _check_credentials(target.step, target.path)
+
+
+def _check_credentials(step: AgentStep, path: str) -> Iterator[Diagnostic]:
+    """A model may be talked into things; what it may give decides where the credentials of a tool can go."""
+    exposed = [name for name in _WHERE_TO if name in step.input_mapping]
+    if step.connection_id is not None and exposed:
+        message = (
+            f"the model may give {' and '.join(map(repr, exposed))}, and so send the connection's credentials anywhere"
+        )
+        hint = "Make the tool a child scenario that says itself where to, and takes from the model what it needs."
+        yield diagnose(Code.TOOL_CHOOSES_HOST, child_path(path, "inputMapping"), message, hint=hint)
 
 
 def _tool_edges(step: StepDraft, graph: GraphDraft) -> list[EdgeDraft]:

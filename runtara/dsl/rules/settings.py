@@ -24,6 +24,8 @@ from runtara.dsl.model import (
     SplitStep,
     StartScenarioStep,
     Step,
+    SwitchConfig,
+    SwitchStep,
     WaitForSignalStep,
 )
 from runtara.dsl.paths import PathMalformed, child_path, tokenize
@@ -123,6 +125,16 @@ def _check_step(draft: StepDraft) -> Iterator[Diagnostic]:
         yield from _check_milliseconds(step.duration_ms.value, child_path(draft.path, "durationMs"))
     elif isinstance(step, GroupByStep):
         yield from _check_group_key(step, child_path(child_path(draft.path, "config"), "key"))
+    elif isinstance(step, SwitchStep) and step.config is not None:
+        yield from _check_matches(step.config, child_path(child_path(draft.path, "config"), "cases"))
+
+
+def _check_matches(config: SwitchConfig, path: str) -> Iterator[Diagnostic]:
+    for index, case in enumerate(config.cases):
+        if isinstance(case.match, dict) and "valueType" in case.match:
+            message = "a match is a constant: this object would be compared as it stands, and match nothing"
+            hint = "Write the constant, or decide with a Conditional or with conditions of edges."
+            yield diagnose(Code.MATCH_NOT_CONSTANT, child_path(child_path(path, index), "match"), message, hint=hint)
 
 
 def _check_fields(node: Any, path: str) -> Iterator[Diagnostic]:

@@ -684,6 +684,19 @@ SETTINGS = [
         ("steps/until/config/timeout", 3_600_000),
     ),
     row(
+        "E078",
+        "$.steps.score.config.cases[1].match",
+        ("steps/score/config/cases/1/match", reference("data.mode")),
+        ("steps/score/config/cases/1/match", {"value": "data.mode"}),
+    ),
+    row(
+        "W041",
+        "$.steps.lookup.inputMapping",
+        ("steps/lookup/inputMapping/url", immediate("https://shop.example.com/")),
+        ("steps/lookup/inputMapping/body", immediate({})),
+        ("steps/lookup/connectionId", "shop"),
+    ),
+    row(
         "W071", "$.steps.ask.pollIntervalMs", ("steps/ask/pollIntervalMs", 100), ("steps/ask/timeoutMs", immediate(100))
     ),
 ]
