@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 from runtara import config  # noqa: E402 - found by the line above
 from runtara import limits as limits_module  # noqa: E402
 from runtara.core.state import RULES, Change, Rule  # noqa: E402
+from runtara.dsl.drawing import picture_of, to_svg  # noqa: E402
 from tools.reference.agents import agents_page  # noqa: E402
 from tools.reference.blocks import markdown_table  # noqa: E402
 from tools.reference.language import language_page  # noqa: E402
@@ -158,7 +159,14 @@ def diagnostic_rows(codes: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[st
         yield f"`{code}`", one["meaning"], one["hint"]
 
 
+def picture() -> str:
+    """What `runtara scenario graph` draws of the example in the README."""
+    document = (ROOT / "examples" / "scenarios" / "invoice-approval.json").read_bytes()
+    return to_svg(picture_of(document))
+
+
 FILES: Mapping[str, Callable[[], str]] = {
+    "docs/pictures/invoice-approval.svg": picture,
     "docs/reference/agents.md": lambda: agents_page(MADE_BY),
     "docs/reference/diagnostics.md": diagnostics,
     "docs/reference/errors.md": errors,
