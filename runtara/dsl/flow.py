@@ -11,7 +11,8 @@ set a mark, and the step, with all that hangs on it, runs if the mark is set. Ea
 its size is that of the graph, however the branches cross.
 
 A handler of failures from which no way leads back is a *side*: it ends the graph, so what follows the step itself need
-not stand in a branch. Any other handler is a way out of a fork like others.
+not stand in a branch. Where several steps share it, it stands in the plan once for each of them, in a block of its own
+at the top. Any other handler is a way out of a fork like others.
 """
 
 from __future__ import annotations
@@ -25,14 +26,20 @@ from typing import TypeAlias
 
 from runtara.dsl.ends import find_two_ends
 from runtara.dsl.graph import Graph, Link
+from runtara.dsl.sides import find_sides
 from runtara.limits import BRANCHES_NESTED_MAX
 
 __all__ = ("Arms", "Body", "Choice", "Conflict", "Flow", "Item", "Joined", "Visit", "structure")
 
-_JOINED = "joined"
+# No route of a Switch can have these names: they begin like the ways of failures.
+_JOINED = "onError:joined"
+_ASIDE = "onError:aside"
 
 Block: TypeAlias = tuple[tuple[str, str], ...]
-"""A block, as the path to it: ways out of forks and into sides, and joined steps (their way is ``joined``)."""
+"""A block, as the path to it: ways out of forks and into sides, and joined steps (their way is ``_JOINED``).
+
+A shared side is a block at the top: its first step, and the way ``_ASIDE``.
+"""
 
 
 Arms: TypeAlias = "tuple[tuple[str, Body], ...]"
@@ -99,9 +106,11 @@ class Flow:
     """For each side, as its step and way: the steps that do not run when it does."""
 
     def excludes(self, one: str, other: str) -> bool:
-        """Whether no run can come to both steps, since they stand on different ways out of one step."""
+        """Whether no run comes to ``one`` and after it to ``other``: they stand on different ways out of one step."""
         if self._gives_up(one, other) or self._gives_up(other, one):
             return True
+        if _is_aside(self.blocks[one]) or _is_aside(self.blocks[other]):
+            return not _is_aside(self.blocks[other])
         for part, opposite in zip(self.blocks[one], self.blocks[other], strict=False):
             if part != opposite:
                 return part[0] == opposite[0]
@@ -153,30 +162,17 @@ def _laid_out(
     needs: Mapping[str, frozenset[str]],
     handlers: Mapping[str, tuple[str, ...]],
 ) -> _Layout:
-    sides = {step: ways for step, ways in handlers.items() if step in graph.reach and _leads_nowhere(graph, step, ways)}
-    crossing = {step: ways for step, ways in handlers.items() if step not in sides}
+    sides = find_sides(graph, handlers)
+    crossing = {step: ways for step, ways in handlers.items() if step not in sides.ways}
     all_forks = {step: (*crossing.get(step, ()), *forks.get(step, ("next",))) for step in {*forks, *crossing}}
-    return _Layout(graph, all_forks, sides, ends, needs)
-
-
-def _leads_nowhere(graph: Graph, step: str, ways: tuple[str, ...]) -> bool:
-    """Whether what these ways reach is reached by nothing else."""
-    aside = frozenset(ways)
-    first = {link.target for link in graph.out[step] if link.way in aside}
-    handling = first.union(*(graph.reach[target] for target in first))
-    return all(
-        link.source in handling or (link.source == step and link.way in aside)
-        for target in handling
-        for link in graph.into[target]
-        if link.source in graph.reach
-    )
+    return _Layout(graph, all_forks, sides.ways, sides.shared, ends, needs)
 
 
 class _Outcome(Enum):
     """What comes of reaching a step, seen from a step that waits for it."""
 
     COMES = "the waiting step is reached as well"
-    ENDS = "the scenario ends before the waiting step's turn"
+    ENDS = "the graph ends before the waiting step's turn"
     NEITHER = "the waiting step may not be reached"
 
 
@@ -185,6 +181,8 @@ class _Layout:
     graph: Graph
     forks: Mapping[str, tuple[str, ...]]
     sides: Mapping[str, tuple[str, ...]]
+    asides: Mapping[str, tuple[str, ...]]
+    """The steps whose side is shared, each with the first steps of it."""
     ends: frozenset[str]
     needs: Mapping[str, frozenset[str]]
     conflicts: list[Conflict] = field(default_factory=list)
@@ -213,7 +211,13 @@ class _Layout:
 
     def _position(self, link: Link, blocks: Mapping[str, Block]) -> Block:
         block = blocks[link.source]
-        return (*block, (link.source, link.way)) if (link.source, link.way) in self._opening else block
+        return self._inside(link.source, link.way, block) if (link.source, link.way) in self._opening else block
+
+    def _inside(self, step: str, way: str, block: Block) -> Block:
+        """The block that a way opens; the step is in ``block``."""
+        if step in self.asides and way in self.sides[step]:
+            return ((self.asides[step][0], _ASIDE),)
+        return (*block, (step, way))
 
     @cached_property
     def _opening(self) -> frozenset[tuple[str, str]]:
@@ -260,6 +264,8 @@ class _Layout:
         if not block:
             return (self.graph.entry,)
         step, way = block[-1]
+        if way == _ASIDE:
+            return next(first for first in self.asides.values() if first[0] == step)
         return (step,) if way == _JOINED else self.graph.targets(step, way)
 
     def _outcomes(self, waiting: str, first: Iterable[str], block: Block) -> Mapping[str, _Outcome]:
@@ -283,14 +289,17 @@ class _Layout:
         if step == waiting:
             return _Outcome.COMES
         if step in self.ends:
-            # Only an end inside a branch comes before the waiting step; one beside it waits for its turn, too.
-            inside = len(self._plain_blocks[step]) > len(block) and self._plain_blocks[step][: len(block)] == block
-            return _Outcome.ENDS if inside else _Outcome.NEITHER
+            return _Outcome.ENDS if self._is_before(step, waiting, block) else _Outcome.NEITHER
         if step not in self.forks:
             return _of_arms(outcomes[link.target] for link in self._straight(step))
         return _of_ways(
             _of_arms(outcomes[target] for target in self.graph.targets(step, way)) for way in self.forks[step]
         )
+
+    def _is_before(self, end: str, waiting: str, block: Block) -> bool:
+        """Whether the end is in a branch that comes before the waiting step; one beside it waits for its turn, too."""
+        own = self._plain_blocks[end]
+        return len(own) > len(block) and own[: len(block)] == block and waiting in self.graph.reach[own[len(block)][0]]
 
     def _straight(self, step: str) -> Iterator[Link]:
         """The links out of a step that is no fork, without those of its failure."""
@@ -301,7 +310,7 @@ class _Layout:
 
     def body(self, block: Block) -> Body:
         """The block as a plan."""
-        marks = self._marks_at(block) if block and block[-1][1] != _JOINED else ()
+        marks = self._joined(self._first_steps(block)) if block and block[-1][1] != _JOINED else ()
         return Body(items=tuple(self._item(head, block) for head in self._ordered(block)), marks=marks)
 
     def _item(self, head: str, block: Block) -> Item:
@@ -313,11 +322,7 @@ class _Layout:
         return Visit(step=head, marks=self._joined(link.target for link in self._straight(head)), sides=sides)
 
     def _arms(self, head: str, ways: Iterable[str], block: Block) -> Arms:
-        return tuple((way, self.body((*block, (head, way)))) for way in ways)
-
-    def _marks_at(self, block: Block) -> tuple[str, ...]:
-        step, way = block[-1]
-        return self._joined(self.graph.targets(step, way))
+        return tuple((way, self.body(self._inside(head, way, block))) for way in ways)
 
     def _joined(self, targets: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(target for target in targets if self.is_joined(target)))
@@ -360,7 +365,7 @@ class _Layout:
             if self.is_joined(step):
                 heads.setdefault(block, []).append(step)
             for way in self._bodies(step):
-                heads.setdefault((*block, (step, way)), [])
+                heads.setdefault(self._inside(step, way, block), [])
         return {block: tuple(steps) for block, steps in heads.items()}
 
     @cached_property
@@ -370,6 +375,8 @@ class _Layout:
         needs = ((need, step) for step in self.blocks for need in self.needs.get(step, ()))
         after: dict[tuple[Block, str], set[str]] = {}
         for first, second in (*links, *needs):
+            if _aside_of(self.blocks[first]) != _aside_of(self.blocks[second]):
+                continue  # A shared side stands where a step failed, and that is after all that it can know.
             block = _common([self.blocks[first], self.blocks[second]])
             before, behind = self._head_of(first, block), self._head_of(second, block)
             if before != behind:
@@ -388,7 +395,7 @@ class _Layout:
         for step in self.ends & self.blocks.keys():
             own = self.blocks[step]
             for depth in range(len(own), -1, -1):
-                if own[depth : depth + 1] and own[depth][1] in self.sides.get(own[depth][0], ()):
+                if own[depth : depth + 1] and own[depth][1] in (*self.sides.get(own[depth][0], ()), _ASIDE):
                     break  # A step is not put off because its failure would be an end.
                 ending[own[:depth]].add(self._head_of(step, own[:depth]))
         return {block: frozenset(heads) for block, heads in ending.items()}
@@ -401,10 +408,23 @@ class _Layout:
         for step, ways in self.sides.items():
             handling = {target for link in self.graph.out[step] if link.way in ways for target in self._with_all(link)}
             found |= {(step, way): self.graph.reach[step] - handling for way in ways}
+        for step, first in self.asides.items():
+            shared = (first[0], _ASIDE)
+            given_up = found[step, self.sides[step][0]]
+            found[shared] = found.get(shared, given_up) & given_up
         return found
 
     def _with_all(self, link: Link) -> frozenset[str]:
         return self.graph.reach[link.target] | {link.target}
+
+
+def _is_aside(block: Block) -> bool:
+    return bool(block) and block[0][1] == _ASIDE
+
+
+def _aside_of(block: Block) -> Block:
+    """The shared side that the block is in; the empty block for none."""
+    return block[:1] if _is_aside(block) else ()
 
 
 def _common(blocks: Iterable[Block]) -> Block:

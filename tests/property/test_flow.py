@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from runtara.dsl.flow import Arms, Body, Choice, Flow, Joined, Visit, structure
 from runtara.dsl.graph import Graph, Link
-from tests.support.graphs import Case, case_of
+from tests.support.graphs import Case, case_of, shared_case_of
 
 WAYS = ("true", "false")
 
-cases = st.integers(0, 2**48).map(case_of)
+seeds = st.integers(0, 2**48)
+cases = seeds.map(case_of) | seeds.map(shared_case_of)
 
 
 def way_out(case: Case, step: str, choices: dict[str, bool]) -> str:
@@ -125,6 +126,37 @@ def test_sides_and_handlers_that_come_back_are_both_met() -> None:
     assert sum(len(case.fragile) > len(flow.given_up) for case, flow in kept) > 20
 
 
+def test_handlers_that_several_steps_share_are_met_and_keep_the_plan_flat() -> None:
+    cases = [case for case in map(shared_case_of, range(500)) if len(case.fragile) > 1]
+    kept = [(case, flow) for case, flow in ((case, case.flow()) for case in cases) if not flow.conflicts]
+    assert len(kept) > 50
+    assert all(len(flow.blocks["h0"]) == 1 for _, flow in kept)
+
+
+def test_a_thousand_steps_share_a_handler() -> None:
+    steps = tuple(f"s{number}" for number in range(1000))
+    links = (*(Link(one, other) for one, other in pairwise(steps)), *(Link(step, "h", "onError") for step in steps))
+    handlers = dict.fromkeys(steps, ("onError",))
+    flow = structure(Graph("s0", (*steps, "h"), links), forks={}, ends=["h"], needs={}, handlers=handlers)
+    assert flow.conflicts == ()
+    assert flow.body.items == tuple(Visit(step, sides=(("onError", Body((Visit("h"),))),)) for step in steps)
+
+
+def test_what_ran_before_all_failures_can_be_seen_from_a_shared_handler() -> None:
+    steps = ("a", "b", "c", "d")
+    links = (
+        *(Link(one, other) for one, other in pairwise(steps)),
+        Link("b", "h", "onError"),
+        Link("c", "h", "onError"),
+    )
+    handlers = {"b": ("onError",), "c": ("onError",)}
+    flow = structure(Graph("a", (*steps, "h"), links), forks={}, ends=["h"], needs={}, handlers=handlers)
+    assert not flow.excludes("a", "h")
+    assert not flow.excludes("c", "h"), "c may be the one that failed"
+    assert flow.excludes("d", "h")
+    assert flow.excludes("h", "d"), "the handler ends the run"
+
+
 @given(case=cases)
 @settings(max_examples=500, deadline=None)
 def test_two_ends_are_a_conflict_exactly_when_a_run_can_come_to_both(case: Case) -> None:
@@ -147,14 +179,14 @@ def test_no_step_runs_before_one_that_leads_to_it(case: Case) -> None:
 @given(case=cases)
 @settings(max_examples=300, deadline=None)
 def test_an_end_waits_for_everything_that_does_not_depend_on_it(case: Case) -> None:
-    """A step of another arm is left out only when it would have come after the end anyway."""
+    """A step of another arm is left out only when it would have come after the end anyway, or something failed."""
     flow = case.flow()
     if flow.conflicts:
         return
     for choices in all_choices(case):
         reached, ends = meaning(case, choices)
         ran, failed = walk_with_failures(case, flow, choices)
-        for end in ends if not failed else ():
+        for end in ends if not failed and not any(_follows_a_failure(flow, end) for end in ends) else ():
             left_out = reached - set(ran)
             assert all(_comes_after_the_branch_of(case, flow, end, step) for step in left_out)
 
@@ -163,6 +195,10 @@ def _comes_after_the_branch_of(case: Case, flow: Flow, end: str, step: str) -> b
     """Some Conditional whose branch holds the end leads to the step as well."""
     holders = [part[0] for part in flow.blocks[end]]
     return any(step in case.graph.reach[holder] for holder in holders)
+
+
+def _follows_a_failure(flow: Flow, step: str) -> bool:
+    return any(way in ("onError", "onError:aside") for _, way in flow.blocks[step])
 
 
 @given(case=cases, data=st.data())
@@ -208,6 +244,18 @@ def test_an_early_end_needs_no_mark() -> None:
     links = (Link("c", "f", "true"), Link("c", "d", "false"), Link("d", "x", "true"), Link("d", "x", "false"))
     flow = structure(Graph("c", ("c", "d", "x", "f"), links), forks={"c": WAYS, "d": WAYS}, ends=["f"], needs={})
     assert flow.marks == ()
+
+
+def test_an_end_that_comes_later_does_not_make_a_step_sure() -> None:
+    """Whoever does not come to x goes on to an end, but that is behind x, and x must not run on the way."""
+    links = (
+        *(Link("a", "m", "true"), Link("a", "k", "false"), Link("a", "m", "false"), Link("k", "x")),
+        *(Link("m", "x", "true"), Link("m", "e", "true"), Link("m", "e", "false"), Link("x", "e")),
+        *(Link("e", "f", "true"), Link("e", "g", "false")),
+    )
+    graph = Graph("a", ("a", "k", "m", "x", "e", "f", "g"), links)
+    flow = structure(graph, forks=dict.fromkeys("ame", WAYS), ends=["f", "g"], needs={})
+    assert flow.marks == ("x",)
 
 
 def test_two_ends_of_one_fan_out_are_a_conflict() -> None:

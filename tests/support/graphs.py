@@ -53,3 +53,18 @@ def _links_of(step: str, steps: tuple[str, ...], kind: str, chance: Random) -> l
     ways = {"plain": ["next"], "fork": ["true", "false"], "end": [], "fragile": ["next", "onError"]}[kind]
     arms = {way: chance.choices([0, 1, 2], [1, 10, 3])[0] for way in ways}
     return [Link(step, target, way) for way in ways for target in chance.sample(near, min(arms[way], len(near)))]
+
+
+def shared_case_of(seed: int) -> Case:
+    """A random graph in which all failures have the same handler, of one to three steps; each ends or goes on."""
+    chance, case = Random(seed), case_of(seed)
+    inner = Graph(case.graph.entry, case.graph.steps, tuple(link for link in case.graph.links if link.way != "onError"))
+    kept = inner.breadth_first
+    fragile = case.fragile & set(kept)
+    handler = tuple(f"h{number}" for number in range(chance.randint(1, 3))) if fragile else ()
+    links = [link for link in inner.links if link.source in kept]
+    links += [Link(step, handler[0], "onError") for step in sorted(fragile)]
+    links += [Link(handler[0], step) for step in handler[1:]]
+    ends = {*(case.ends & set(kept)), *(handler[-1:] if chance.random() < 0.7 else ())}
+    graph = Graph(case.graph.entry, (*kept, *handler), tuple(links))
+    return Case(graph, case.forks & set(kept), frozenset(ends), fragile)
