@@ -246,6 +246,14 @@ def test_an_early_end_needs_no_mark() -> None:
     assert flow.marks == ()
 
 
+@pytest.mark.parametrize("name", ["joined", "aside", "next", "onErrors"])
+def test_a_way_may_have_the_name_of_anything(name: str) -> None:
+    links = (Link("c", "a", name), Link("c", "b", "other"), Link("a", "z"), Link("b", "z"))
+    flow = structure(Graph("c", ("c", "a", "b", "z"), links), forks={"c": (name, "other")}, ends=[], needs={})
+    arms = ((name, Body((Visit("a"),))), ("other", Body((Visit("b"),))))
+    assert flow.body == Body((Choice("c", arms), Visit("z")))
+
+
 def test_an_end_that_comes_later_does_not_make_a_step_sure() -> None:
     """Whoever does not come to x goes on to an end, but that is behind x, and x must not run on the way."""
     links = (

@@ -204,6 +204,12 @@ GRAPH = [
         *(edge("route", "rest", "onError", condition=TRUE, priority=n, count=len(PLAN) + 1) for n in (1, 2)),
         edge("route", "rest", "onError", condition=TRUE, priority=1),
     ),
+    Row(
+        code="E072",
+        at="$.steps.route",
+        wrong=(("steps/route/config/cases/1/route", "onError:1"), (at_edge("route", "keep", "/label"), "onError:1")),
+        right=(("steps/route/config/cases/1/route", "onErrors"), (at_edge("route", "keep", "/label"), "onErrors")),
+    ),
 ]
 
 REFERENCES = [
