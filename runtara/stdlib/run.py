@@ -369,7 +369,18 @@ class Run:
         async def act(given: tuple[Any, Mapping[str, Any]]) -> Any:
             return await loops.split(self, step, given, body, extras)
 
-        await self.perform(step, lambda: (items(), _evaluated(variables)), act, extras=extras, shown=_shown_split)
+        await self.perform(
+            step,
+            lambda: (items(), _evaluated(variables)),
+            act,
+            extras=extras,
+            shown=lambda given: {
+                "value": given[0],
+                "variables": given[1],
+                "parallelism": step.parallelism,
+                "dontStopOnFailed": step.dont_stop_on_failed,
+            },
+        )
 
     async def repeat(
         self,
@@ -439,13 +450,13 @@ class Run:
             lambda: (None if timeout_ms is None else timeout_ms(), _evaluated(action)),
             act,
             extras=extras,
-            shown=lambda given: {"signal_id": extras["signal_id"], "timeout_ms": given[0]},
+            shown=lambda given: {
+                "signal_id": extras["signal_id"],
+                "timeout_ms": given[0],
+                "response_schema": dict(step.response_schema),
+            },
         )
 
 
 def _evaluated(inputs: Inputs | None) -> Mapping[str, Any]:
     return {} if inputs is None else inputs()
-
-
-def _shown_split(given: tuple[Any, Mapping[str, Any]]) -> Any:
-    return {"value": given[0], "variables": given[1]}
