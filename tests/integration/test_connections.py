@@ -151,7 +151,9 @@ def by_hand() -> dict[str, Any]:
         },
     }
     return scenario(
-        CONNECTION, agent("call", "http/request", inputs), finish(status=reference("steps.call.outputs.status_code"))
+        dict(CONNECTION),
+        agent("call", "http/request", inputs),
+        finish(status=reference("steps.call.outputs.status_code")),
     )
 
 
