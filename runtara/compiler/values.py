@@ -12,6 +12,7 @@ from runtara.compiler.expressions import Atom, Expression, Group, call, literal,
 from runtara.dsl.conditions import Argument, Operand, read_condition
 from runtara.dsl.mappings import Composite, Immediate, InputMapping, MappingValue, Template
 from runtara.dsl.paths import child_path, tokenize
+from runtara.dsl.values import reference_in
 
 __all__ = ("NOTHING", "Values", "later", "later_of_run")
 
@@ -75,12 +76,11 @@ class Values:
 
     def output(self, tree: Any, path: str) -> Expression:
         """An output of a Switch: plain JSON with values in it."""
-        if isinstance(tree, dict) and "valueType" in tree and "value" in tree:
-            if tree["valueType"] == "reference" and isinstance(tree["value"], str):
-                segments = [literal(segment) for segment in tokenize(tree["value"])]
-                return call("run.reference", segments, path=path)
-            if tree["valueType"] == "immediate":
-                return literal(tree["value"], path=path)
+        reference = reference_in(tree)
+        if reference is not None:
+            return self.value(reference, path)
+        if isinstance(tree, dict) and tree.get("valueType") == "immediate" and "value" in tree:
+            return literal(tree["value"], path=path)
         if isinstance(tree, dict):
             return mapping({key: self.output(value, child_path(path, key)) for key, value in tree.items()})
         if isinstance(tree, list):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
+from msgspec import UNSET
 
 from runtara.dsl.conditions import iter_operands, read_condition
-from runtara.dsl.mappings import Composite, Immediate, MappingValue, Reference, SchemaField, Template
+from runtara.dsl.mappings import Composite, Immediate, MappingValue, Reference, SchemaField, Template, TypeHint
 from runtara.dsl.model import ExecutionGraph, FilterStep, Step, SwitchStep, WhileStep
 from runtara.dsl.paths import PathMalformed, child_path, tokenize
 from runtara.dsl.templates import TemplateInvalid, referenced_paths
@@ -21,6 +22,7 @@ __all__ = (
     "iter_condition",
     "iter_values",
     "paths_in",
+    "reference_in",
     "referenced_in_condition",
     "referenced_steps",
     "steps_in",
@@ -112,13 +114,24 @@ def _iter_outputs(step: SwitchStep, path: str) -> Iterator[Place]:
 
 
 def _iter_output(tree: Any, path: str) -> Iterator[Place]:
-    if isinstance(tree, dict) and tree.get("valueType") == "reference" and isinstance(tree.get("value"), str):
-        yield Place(path, Reference(value=tree["value"]))
+    reference = reference_in(tree)
+    if reference is not None:
+        yield Place(path, reference)
     elif isinstance(tree, dict) and tree.get("valueType") == "immediate":
         return
     elif isinstance(tree, dict | list):
         for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
             yield from _iter_output(value, child_path(path, key))
+
+
+def reference_in(tree: Any) -> Reference | None:
+    """The reference that a part of an output of a Switch is; None for what is data."""
+    if not isinstance(tree, dict) or tree.get("valueType") != "reference" or not isinstance(tree.get("value"), str):
+        return None
+    hint = tree.get("type")
+    return Reference(
+        value=tree["value"], type=hint if hint in get_args(TypeHint) else None, default=tree.get("default", UNSET)
+    )
 
 
 def referenced_steps(step: Step) -> frozenset[str]:

@@ -140,7 +140,9 @@ class Run:
 
     def _look_up(self, segments: tuple[str, ...]) -> Any:
         try:
-            return resolve(self._roots, segments)
+            found = resolve(self._roots, segments)
+            # A result must not hold the entries that are still being added to, its own among them.
+            return dict(self.steps) if found is self.steps else found
         except PathMismatch as error:
             message = f"{format_path(segments)} leads to nothing: {error}"
             raise ValueFailed("REFERENCE_MISMATCH", message) from error
