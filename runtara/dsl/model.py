@@ -77,7 +77,7 @@ class _Step(Document, frozen=True, kw_only=True, tag_field="stepType"):
     id: str
     name: str | None = None
     breakpoint: bool = False
-    """In debug mode: stop before the step until somebody resumes the instance."""
+    """In debug mode: stop before the step, until the signal ``%breakpoint/<key of the step>`` comes."""
 
 
 # ---- work

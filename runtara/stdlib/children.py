@@ -100,7 +100,7 @@ def _inside(
         scope_id=scope_id,
         parent_scope_id=run.place.scope_id,
         deadline=deadline or run.place.deadline,
-        waits=run.waits if deadline is None else DeadlineWaits(run.waits, deadline, run.execution.durable),
+        waits=run.waits if deadline is None else DeadlineWaits(run.waits, deadline),
         is_durable=run.place.is_durable and scenario.durable and step.durable,
         roots={},
     )

@@ -55,31 +55,15 @@ class Deadline:
 class DeadlineWaits:
     """``Waits`` that end with a deadline."""
 
-    def __init__(self, inner: Waits, deadline: Deadline, durable: Durable) -> None:
+    def __init__(self, inner: Waits, deadline: Deadline) -> None:
         self.inner = inner
         self._deadline = deadline
-        self._durable = durable
 
     async def sleep_until(self, at: datetime) -> None:
         """See ``Waits.sleep_until``. Raises ``StepFailed`` when the deadline comes first."""
         await self.inner.sleep_until(min(at, self._deadline.earliest))
         if at > self._deadline.earliest:
             self._deadline.check()
-
-    async def wait_signal(self, name: str, *, key: str, deadline: datetime | None) -> bytes | None:
-        """See ``Waits.wait_signal``. Raises ``StepFailed`` when the deadline around it comes first.
-
-        Then nothing is stored: the wait has not timed out, and may be tried again.
-        """
-        earliest = self._deadline.earliest
-        if deadline is not None and deadline <= earliest:
-            return await self.inner.wait_signal(name, key=key, deadline=deadline)
-        while await self._durable.find(key) is None:
-            if (payload := await self._durable.take_signal(name, key=key)) is not None:
-                return payload
-            self._deadline.check()
-            await self.inner.wait_any([name], until=earliest)
-        return await self.inner.wait_signal(name, key=key, deadline=deadline)
 
     async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
         """See ``Waits.wait_any``. Returns at the deadline at the latest."""

@@ -149,7 +149,7 @@ class _Split:
             "iteration": {"index": index, "indices": list(indices), "item": item},
             "loop": {"index": index, "outputs": None},
         }
-        waits = waits if self.deadline is None else DeadlineWaits(waits, self.deadline, self.run.execution.durable)
+        waits = waits if self.deadline is None else DeadlineWaits(waits, self.deadline)
         place = replace(
             _place(self.run, self.step, f"{self.key}[{index}]/", indices, waits, roots, self.deadline, self.suffix),
             is_durable=self.run.place.is_durable and self.step.durable,
@@ -255,11 +255,7 @@ class _While:
         variables.pop("_previousOutputs", None)
         if index > 0:
             variables["_previousOutputs"] = last
-        waits = (
-            self.run.waits
-            if self.deadline is None
-            else DeadlineWaits(self.run.waits, self.deadline, self.run.execution.durable)
-        )
+        waits = self.run.waits if self.deadline is None else DeadlineWaits(self.run.waits, self.deadline)
         prefix = f"{self.run.key(self.step)}[{index}]/"
         place = _place(self.run, self.step, prefix, indices, waits, roots, self.deadline, self.suffix)
         try:

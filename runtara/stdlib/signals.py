@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -84,20 +85,37 @@ async def wait(
     deadline = None
     if timeout_ms is not None:
         after = timedelta(milliseconds=_milliseconds(timeout_ms, "the timeout"))
-        deadline = await decided_once(run.execution.durable, f"{key}/%deadline", after)
+        deadline = await decided_once(run.execution.durable, f"{key}/%deadline{run.place.suffix}", after)
     await _publish(run, step, key, action, deadline)
-    number = 1
-    while True:
-        name = key if number == 1 else f"{key}/%{number}"
-        payload = await run.waits.wait_signal(key, key=name, deadline=deadline)
+    for number in count(1):
+        kept = key if number == 1 else f"{key}/%{number}"
+        payload = await _next_signal(run, key, kept, deadline)
         if payload is None:
             raise AgentError("WAIT_TIMEOUT", f"no signal {key!r} came within {timeout_ms} ms", category="timeout")
-        value = msgspec.json.decode(payload)
         try:
-            return fitting(value, step.response_schema, "the response", "RESPONSE_INVALID")
+            return fitting(msgspec.json.decode(payload), step.response_schema, "the response", "RESPONSE_INVALID")
         except ValueFailed as error:
-            emit(run, "external_input_rejected", step, {"signal_id": key, "message": str(error)})
-            number += 1
+            facts = {"signal_id": key, "message": str(error)}
+            await _tell_once(run, "external_input_rejected", step, facts, told=f"{kept}/%rejected")
+    raise AssertionError("signals do not end")
+
+
+async def _next_signal(run: Run, name: str, kept: str, deadline: datetime | None) -> bytes | None:
+    """The payload of the next signal of that name, stored as ``kept``; None when none came before the deadline.
+
+    That none came is stored as well, for this try of what is around it: a signal that comes later changes nothing.
+    """
+    durable, given_up = run.execution.durable, f"{kept}/%timed-out{run.place.suffix}"
+    while await durable.find(given_up) is None:
+        if (payload := await durable.take_signal(name, key=kept)) is not None:
+            return payload
+        if run.place.deadline is not None:
+            run.place.deadline.check()
+        if deadline is not None and durable.now() >= deadline:
+            await durable.save(given_up, b"true")
+        else:
+            await run.waits.wait_any([name], until=deadline)
+    return None
 
 
 async def _publish(
@@ -112,12 +130,11 @@ async def _publish(
     }
     if step.action is not None:
         facts["action"] = {"key": step.action, **action}
-    await _tell_once(run, "external_input_requested", step, facts)
+    await _tell_once(run, "external_input_requested", step, facts, told=f"{key}/%told")
 
 
-async def _tell_once(run: Run, subtype: str, step: Step, facts: Mapping[str, Any]) -> None:
+async def _tell_once(run: Run, subtype: str, step: Step, facts: Mapping[str, Any], *, told: str) -> None:
     """Write an event that later attempts do not write again; a crash right behind it may repeat it."""
-    told = f"{facts['signal_id']}/%told"
     if await run.execution.durable.find(told) is None:
         emit(run, subtype, step, facts)
         run.execution.durable.send(told, b"true")
@@ -137,6 +154,6 @@ async def stop_at(run: Run, step: Step, inputs: Any) -> None:
     """Stop before a step, the first time; returns when somebody lets the run go on."""
     name = f"{BREAKPOINT_PREFIX}{run.key(step)}"
     facts = {"step_type": step.type, "inputs": shown(inputs), "steps_context": shown(run.steps), "signal_id": name}
-    await _tell_once(run, "breakpoint_hit", step, facts)
+    await _tell_once(run, "breakpoint_hit", step, facts, told=f"{name}/%told")
     await run.execution.durable.flush()
-    await run.waits.wait_signal(name, key=name, deadline=None)
+    await _next_signal(run, name, name, None)

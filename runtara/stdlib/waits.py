@@ -19,8 +19,6 @@ __all__ = ("Blocked", "LaneWaits", "Wait", "Waits", "wait_together")
 _LANE_SLEEP: Final = timedelta(seconds=30)
 """As long as this a lane waits where it is."""
 
-_TIMED_OUT: Final = b""
-
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -49,9 +47,6 @@ class Waits(Protocol):
     async def sleep_until(self, at: datetime) -> None:
         """See ``Durable.sleep_until``."""
 
-    async def wait_signal(self, name: str, *, key: str, deadline: datetime | None) -> bytes | None:
-        """See ``Durable.wait_signal``."""
-
     async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
         """See ``Durable.wait_any``."""
 
@@ -74,19 +69,6 @@ class LaneWaits:
             if at - durable.now() > _LANE_SLEEP:
                 raise Blocked([Wait(until=at)])
             await durable.pause_until(at)
-
-    async def wait_signal(self, name: str, *, key: str, deadline: datetime | None) -> bytes | None:
-        """The payload. Raises ``Blocked``."""
-        stored = await self._durable.find(key)
-        if stored is None:
-            stored = await self._durable.take_signal(name, key=key)
-        if stored is not None:
-            return None if stored == _TIMED_OUT else stored
-        if deadline is None or self._durable.now() < deadline:
-            await self.interrupt()
-            raise Blocked([Wait(until=deadline, signal=name)])
-        held = await self._durable.save(key, _TIMED_OUT)
-        return None if held == _TIMED_OUT else held
 
     async def wait_any(self, names: Sequence[str], *, until: datetime | None) -> None:
         """Returns when the time is over. Raises ``Blocked``: the keeper of the lanes looks for the signals."""

@@ -230,3 +230,21 @@ async def test_a_loop_that_is_tried_again_keeps_what_its_steps_have_stored() -> 
     assert result.output == {"n": 3}
     assert served == [0, 1, 1, 2]
     assert result.elapsed_s == pytest.approx(60)
+
+
+async def test_a_wait_that_timed_out_in_a_child_can_be_tried_again() -> None:
+    """The first try of the child waits in vain; the second hears the signal."""
+    child = scenario(wait("ok", timeoutMs=immediate(5000)), finish(v=reference("steps.ok.outputs")))
+    call = {
+        "stepType": "StartScenario",
+        "id": "call",
+        "childScenarioId": "kid",
+        "childVersion": 1,
+        "maxRetries": 1,
+        "retryDelay": 0,
+    }
+    document = scenario(call, finish(r=reference("steps.call.outputs")))
+    signals = [ScriptedSignal(kind="custom", name="call/ok", payload=5, after_step="call/ok/%timed-out")]
+    for crash in (None, *range(1, 8)):
+        result = await run_scenario(document, {}, children={"kid": child}, signals=signals, crash_after=crash)
+        assert result.output == {"r": {"v": 5}}
