@@ -15,7 +15,14 @@ from runtara.compiler.expressions import WIDTH, Atom, Expression, Group, Line, c
 from runtara.compiler.lower import PlannedChild, PlannedGraph, PlannedStep, Program
 from runtara.compiler.values import Values
 from runtara.dsl.flow import Arms, Body, Choice, Item, Joined, Visit
-from runtara.dsl.model import ConditionalStep, ErrorStep, FinishStep, SwitchStep
+from runtara.dsl.model import (
+    RATE_LIMIT_BUDGET_MS_DEFAULT,
+    ConditionalStep,
+    ErrorStep,
+    ExecutionGraph,
+    FinishStep,
+    SwitchStep,
+)
 from runtara.dsl.paths import child_path
 from runtara.dsl.ways import DEFAULT_ROUTE, is_error_way
 
@@ -112,7 +119,9 @@ class _Emitter:
             "variables": unit.default_variables or None,
             "input_schema": schema_literal(graph.input_schema),
             "output_schema": schema_literal(graph.output_schema),
-            "rate_limit_budget_ms": None if graph.rate_limit_budget_ms == 60_000 else graph.rate_limit_budget_ms,
+            "rate_limit_budget_ms": None
+            if graph.rate_limit_budget_ms == RATE_LIMIT_BUDGET_MS_DEFAULT
+            else graph.rate_limit_budget_ms,
             "durable": None if unit.is_durable else False,
             "debug": True if self.program.debug else None,
         }
@@ -123,6 +132,10 @@ class _Emitter:
             self.used.add(type(planned.step).__name__)
             code = constant_of(planned, debug=self.program.debug)
             yield from _texts(layout(code, prefix=f"{planned.constant} = "))
+        for graph in self.program.graphs:
+            if graph.constant is not None and graph.document is not None:
+                self.used.add("Graph")
+                yield from _texts(layout(_own_facts(graph.document), prefix=f"{graph.constant} = "))
 
     def _emit_source_map(self) -> None:
         self.writer.write("", "", "# From which line on this module stands for which step and place in the scenario.")
@@ -134,6 +147,8 @@ class _Emitter:
 
     def _emit_graph(self, graph: PlannedGraph) -> None:
         self.writer.write(f"async def {graph.function}(run: Run) -> object:")
+        if graph.constant is not None:
+            self.writer.write(f"    run = run.inside({graph.constant})", "")
         for mark in graph.flow.marks:
             self.writer.write(f"    {graph.steps[mark].mark} = False")
         if graph.flow.marks:
@@ -300,6 +315,19 @@ class _GraphEmitter:
             ways: Sequence[Body] = [inner for _, inner in last.arms]
             return any(self.falls_through(inner) for inner in ways)
         return not isinstance(self.graph.steps[last.step].step, FinishStep | ErrorStep)
+
+
+def _own_facts(graph: ExecutionGraph) -> Expression:
+    """What the graph of a step says of itself; what is as usual is left out."""
+    budget_ms = graph.rate_limit_budget_ms
+    facts = {
+        "variables": {name: variable.value for name, variable in sorted(graph.variables.items())} or None,
+        "input_schema": schema_literal(graph.input_schema),
+        "output_schema": schema_literal(graph.output_schema),
+        "rate_limit_budget_ms": None if budget_ms == RATE_LIMIT_BUDGET_MS_DEFAULT else budget_ms,
+        "durable": None if graph.durable else False,
+    }
+    return call("Graph", [], {name: literal(value) for name, value in facts.items() if value is not None})
 
 
 def _arms_of(item: Visit | Choice, *, is_error: bool) -> Arms:

@@ -16,7 +16,15 @@ from runtara.dsl.children import Library
 from runtara.dsl.draft import Draft, GraphDraft, StepDraft
 from runtara.dsl.flow import Flow
 from runtara.dsl.mappings import SchemaFields
-from runtara.dsl.model import AgentStep, ExecutionGraph, Scenario, StartScenarioStep, Step
+from runtara.dsl.model import (
+    RATE_LIMIT_BUDGET_MS_DEFAULT,
+    AgentStep,
+    ExecutionGraph,
+    Scenario,
+    StartScenarioStep,
+    Step,
+    graph_in,
+)
 from runtara.dsl.rules.scopes import flow_of
 from runtara.dsl.rules.shape import graph_of
 from runtara.dsl.validation import Examination
@@ -62,6 +70,10 @@ class PlannedGraph:
     steps: Mapping[str, PlannedStep]
     """In the order in which a run may come to them; the tools behind the others."""
     flow: Flow
+    document: ExecutionGraph | None = None
+    """What the graph of a step says of itself; None for a scenario's own, which ``PlannedChild`` has."""
+    constant: str | None = None
+    """The name of that in the emitted code; None where it says nothing."""
 
     @property
     def with_bodies(self) -> Iterator[PlannedGraph]:
@@ -181,7 +193,14 @@ class _Lowering:
             self.children[child.name] = unit
         return child.name
 
-    def _graph(self, draft: GraphDraft, function: str, tree: Mapping[str, Any], origin: str) -> PlannedGraph:
+    def _graph(
+        self,
+        draft: GraphDraft,
+        function: str,
+        tree: Mapping[str, Any],
+        origin: str,
+        document: ExecutionGraph | None = None,
+    ) -> PlannedGraph:
         graph = graph_of(draft)
         assert graph is not None
         flow = flow_of(graph, draft)
@@ -191,7 +210,8 @@ class _Lowering:
         steps = {
             key: self._step(draft.steps[key], ways[key], tools.get(key), tree["steps"][key], origin) for key in order
         }
-        return PlannedGraph(function=function, steps=steps, flow=flow)
+        constant = self._constant(f"{function}_graph") if document is not None and _says_anything(document) else None
+        return PlannedGraph(function=function, steps=steps, flow=flow, document=document, constant=constant)
 
     def _step(
         self, draft: StepDraft, ways: Ways, tool_of: str | None, tree: Mapping[str, Any], origin: str
@@ -217,7 +237,8 @@ class _Lowering:
         if draft.subgraph is None:
             return None
         inner: Mapping[str, Any] = tree.get("subgraph", tree.get("onWait"))
-        return self._graph(draft.subgraph, self._function(f"{constant.lower()}_body"), inner, origin)
+        function = self._function(f"{constant.lower()}_body")
+        return self._graph(draft.subgraph, function, inner, origin, graph_in(draft.step))
 
     def _capability(self, step: AgentStep) -> tuple[CapabilityInfo, str]:
         agent = self.catalog.find_agent(step.agent_id)
@@ -234,6 +255,11 @@ class _Lowering:
 
     def _function(self, name: str) -> str:
         return _untaken(name, self.functions)
+
+
+def _says_anything(graph: ExecutionGraph) -> bool:
+    own = (graph.variables, graph.input_schema, graph.output_schema, not graph.durable)
+    return any(own) or graph.rate_limit_budget_ms != RATE_LIMIT_BUDGET_MS_DEFAULT
 
 
 def _untaken(name: str, taken: set[str]) -> str:

@@ -25,6 +25,7 @@ __all__ = (
     "DSL_VERSION",
     "MAX_ITERATIONS_DEFAULT",
     "MAX_RETRIES_DEFAULT",
+    "RATE_LIMIT_BUDGET_MS_DEFAULT",
     "RETRY_DELAY_MS_DEFAULT",
     "AgentStep",
     "AiAgentConfig",
@@ -58,6 +59,7 @@ __all__ = (
     "WaitForSignalStep",
     "WhileConfig",
     "WhileStep",
+    "graph_in",
 )
 
 DSL_VERSION: Final = "3.1.0"
@@ -66,6 +68,7 @@ DSL_VERSION: Final = "3.1.0"
 MAX_RETRIES_DEFAULT: Final = 3
 """Of Agent, StartScenario and Connection; Split, While and AiAgent are not tried again unless they say so."""
 RETRY_DELAY_MS_DEFAULT: Final = 1000
+RATE_LIMIT_BUDGET_MS_DEFAULT: Final = 60_000
 MAX_ITERATIONS_DEFAULT: Final = 10
 
 MemoryTier: TypeAlias = Literal["S", "M", "L", "XL"]
@@ -418,10 +421,10 @@ class ExecutionGraph(Document, frozen=True, kw_only=True):
     """Of the data; checked before the first step runs."""
     output_schema: SchemaFields = {}
     """Of the result; checked when it is there."""
-    rate_limit_budget_ms: Count = 60_000
+    rate_limit_budget_ms: Count = RATE_LIMIT_BUDGET_MS_DEFAULT
     """How long a step may wait in all for a service that limits its rate."""
     execution_timeout_seconds: Annotated[int, Meta(ge=1, le=2**31)] | None = None
-    """How long an attempt may run, where the start does not say otherwise."""
+    """How long an attempt may run, where the start does not say otherwise. Of a scenario's own graph only."""
     durable: bool = True
     """False: no step of the graph stores its result; a resumed run does them again."""
     notes: tuple[Note, ...] | None = None
@@ -438,3 +441,10 @@ class Scenario(Document, frozen=True, kw_only=True):
     debug_mode: bool = False
     """Each step writes events of its start and end, and breakpoints hold."""
     durable: bool = True
+
+
+def graph_in(step: Step | None) -> ExecutionGraph | None:
+    """The graph that a step runs; None for a step that runs none."""
+    if isinstance(step, SplitStep | WhileStep):
+        return step.subgraph
+    return step.on_wait if isinstance(step, WaitForSignalStep) else None

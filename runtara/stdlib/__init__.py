@@ -26,6 +26,7 @@ from runtara.stdlib.steps import DelayStep as DelayStep
 from runtara.stdlib.steps import ErrorStep as ErrorStep
 from runtara.stdlib.steps import FilterStep as FilterStep
 from runtara.stdlib.steps import FinishStep as FinishStep
+from runtara.stdlib.steps import Graph as Graph
 from runtara.stdlib.steps import GroupByStep as GroupByStep
 from runtara.stdlib.steps import LogStep as LogStep
 from runtara.stdlib.steps import Scenario as Scenario
@@ -47,6 +48,7 @@ __all__ = (
     "ErrorStep",
     "FilterStep",
     "FinishStep",
+    "Graph",
     "GroupByStep",
     "LogStep",
     "Prompt",

@@ -95,6 +95,7 @@ def _inside(
     place = replace(
         run.place,
         scenario=scenario,
+        output_schema={},
         prefix=f"{key}/",
         suffix=suffix,
         scope_id=scope_id,

@@ -298,6 +298,7 @@ def _place(
     return replace(
         run.place,
         prefix=prefix,
+        output_schema={},
         suffix=suffix,
         indices=indices,
         waits=waits,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, TypeVar
+
+from msgspec import structs
 
 from runtara.dsl.paths import MISSING, PathMismatch, format_path, resolve
 from runtara.dsl.templates import TemplateFailed, TemplateInvalid, render
@@ -20,6 +22,7 @@ from runtara.stdlib.execution import Execution
 from runtara.stdlib.failures import StepFailed, step_failure
 from runtara.stdlib.keys import step_key
 from runtara.stdlib.retry import RetryPolicy
+from runtara.stdlib.schemas import fitting
 from runtara.stdlib.trace import Trace
 from runtara.stdlib.tries import Tries
 from runtara.stdlib.values import ValueFailed, coerced
@@ -52,6 +55,8 @@ class Place:
     parent_scope_id: str | None = None
     deadline: Deadline | None = None
     is_durable: bool = True
+    output_schema: Mapping[str, Any] = field(default_factory=dict)
+    """Of the graph's result, where the graph itself says one."""
     roots: Mapping[str, Any] = field(default_factory=dict)
     """More roots for references."""
 
@@ -90,6 +95,24 @@ class Run:
     def durable_of(self, *, is_durable: bool = True) -> Durable:
         """Where a step of this graph stores its results."""
         return self.execution.durable_for(is_durable=is_durable and self.place.is_durable)
+
+    def inside(self, graph: s.Graph) -> Run:
+        """This run as that of a graph which says more of itself.
+
+        Raises:
+            ValueFailed: its data is not what the graph takes; ``INPUT_INVALID``.
+        """
+        scenario = self.place.scenario
+        if graph.rate_limit_budget_ms is not None:
+            scenario = structs.replace(scenario, rate_limit_budget_ms=graph.rate_limit_budget_ms)
+        place = replace(
+            self.place,
+            scenario=scenario,
+            is_durable=self.place.is_durable and graph.durable,
+            output_schema=graph.output_schema,
+        )
+        data = fitting(self.data, graph.input_schema, "data", "INPUT_INVALID")
+        return Run(self.execution, place, data, {**graph.variables, **self.variables})
 
     def with_roots(self, **roots: Any) -> Run:
         """The same context with more roots, for a condition."""
@@ -346,7 +369,8 @@ class Run:
         """
 
         async def act(mapped: Mapping[str, Any]) -> Any:
-            return mapped["outputs"] if mapped.keys() == {"outputs"} else mapped
+            result = mapped["outputs"] if mapped.keys() == {"outputs"} else mapped
+            return fitting(result, self.place.output_schema, "the result", "OUTPUT_INVALID")
 
         return await self.perform(step, inputs, act, shown=lambda _: {"finishing": True})
 
@@ -354,6 +378,7 @@ class Run:
         """The end without a Finish step: the result is null. Raises a failure that no handler has ended."""
         if self._failure is not None:
             raise self._failure
+        fitting(None, self.place.output_schema, "the result", "OUTPUT_INVALID")
         await self.safe_point()
 
     async def error(self, step: s.ErrorStep, context: Inputs) -> Any:

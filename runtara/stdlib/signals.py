@@ -143,6 +143,7 @@ async def _tell_once(run: Run, subtype: str, step: Step, facts: Mapping[str, Any
 def _inside(run: Run, step: WaitForSignalStep, key: str) -> Run:
     place = replace(
         run.place,
+        output_schema={},
         prefix=f"{key}/",
         scope_id=f"{run.place.scope_id or 'sc'}_{step.id}",
         parent_scope_id=run.place.scope_id,

@@ -20,6 +20,7 @@ __all__ = (
     "ErrorStep",
     "FilterStep",
     "FinishStep",
+    "Graph",
     "GroupByStep",
     "LogStep",
     "Scenario",
@@ -47,6 +48,17 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_budget_ms: int = 60_000
     durable: bool = True
     debug: bool = False
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """What the graph of a loop or of a wait says of itself, where it says anything."""
+
+    variables: Mapping[str, Any] = {}
+    """Those that it has where nothing around it has them."""
+    input_schema: Mapping[str, Any] = {}
+    output_schema: Mapping[str, Any] = {}
+    rate_limit_budget_ms: int | None = None
+    durable: bool = True
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

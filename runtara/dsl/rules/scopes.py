@@ -114,7 +114,7 @@ def inner_scope(step: StepDraft, outer: Scope) -> Scope | None:
     return Scope(
         step.subgraph,
         outer.catalog,
-        data=data,
+        data=step.subgraph.input_schema or data,
         variables=tuple(dict.fromkeys(variables)),
         roots=tuple(dict.fromkeys(roots)),
         outer_steps=outer.outer_steps | frozenset(outer.draft.steps),

@@ -18,6 +18,7 @@ from runtara.dsl.model import (
     AgentStep,
     AiAgentConfig,
     AiAgentStep,
+    ConnectionStep,
     DelayStep,
     GroupByStep,
     SplitConfig,
@@ -27,6 +28,9 @@ from runtara.dsl.model import (
     SwitchConfig,
     SwitchStep,
     WaitForSignalStep,
+    WhileConfig,
+    WhileStep,
+    graph_in,
 )
 from runtara.dsl.paths import PathMalformed, child_path, tokenize
 from runtara.dsl.schemas import SchemaMisfit, check_value, compile_pattern
@@ -85,10 +89,10 @@ def _check_loop_variables(draft: StepDraft) -> Iterator[Diagnostic]:
 
 def _check_retry_delay(step: Step, path: str) -> Iterator[Diagnostic]:
     """A delay before tries that there are not."""
-    holder: AgentStep | StartScenarioStep | SplitConfig | AiAgentConfig
-    if isinstance(step, AgentStep | StartScenarioStep):
+    holder: AgentStep | StartScenarioStep | ConnectionStep | SplitConfig | WhileConfig | AiAgentConfig
+    if isinstance(step, AgentStep | StartScenarioStep | ConnectionStep):
         holder, retries = step, MAX_RETRIES_DEFAULT
-    elif isinstance(step, SplitStep | AiAgentStep):
+    elif isinstance(step, SplitStep | WhileStep | AiAgentStep):
         holder, retries, path = step.config, 0, child_path(path, "config")
     else:
         return
@@ -114,6 +118,10 @@ def _check_step(draft: StepDraft) -> Iterator[Diagnostic]:
     yield from _check_fields(step, draft.path)
     yield from _check_loop_variables(draft)
     yield from _check_retry_delay(step, draft.path)
+    inner = graph_in(step)
+    if inner is not None and inner.execution_timeout_seconds is not None and draft.subgraph is not None:
+        reason = "an attempt has one timeout, that of the outermost graph"
+        yield _without_meaning("executionTimeoutSeconds", reason, draft.subgraph.path)
     if isinstance(step, SplitStep):
         yield from _check_parallelism(step, child_path(draft.path, "config"))
         yield from _check_schema(step.input_schema, child_path(draft.path, "inputSchema"))
