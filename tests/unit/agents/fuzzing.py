@@ -46,7 +46,8 @@ def assert_explained(name: str) -> None:
 def fuzz(name: str, fields: Mapping[str, SearchStrategy[Any]] | None = None) -> None:
     """Call a capability with inputs that mostly have the types it asks for, fifty times, for at most a second each.
 
-    Each call gives JSON or a permanent ``AgentError``, at least one gives JSON, and none changes its inputs.
+    Each call gives JSON or a permanent ``AgentError``, and none changes its inputs. The tables show that good inputs
+    succeed; of what chance draws, nobody knows.
 
     Args:
         name: of the capability, after its agent and a slash.
@@ -65,7 +66,6 @@ def fuzz(name: str, fields: Mapping[str, SearchStrategy[Any]] | None = None) -> 
 
     call()
     assert "CAPABILITY_ERROR" not in outcomes
-    assert None in outcomes
 
 
 def _code_of(call: Any) -> str | None:
