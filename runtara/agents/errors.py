@@ -50,6 +50,17 @@ class AgentError(Exception):
         """Whether the service asked to be left alone for a while."""
         return "RATE_LIMITED" in self.code
 
+    def retold(self, code: str, message: str) -> AgentError:
+        """The same error under another code and message; what decides about retries stays."""
+        return AgentError(
+            code,
+            message,
+            category=self.category,
+            severity=self.severity,
+            retry_after_ms=self.retry_after_ms,
+            attributes=self.attributes,
+        )
+
     def to_data(self) -> dict[str, Any]:
         """The error as it is stored and shown; ``from_data`` gives it back."""
         data: dict[str, Any] = {

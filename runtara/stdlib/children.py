@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtara.agents.errors import AgentError
-from runtara.stdlib.deadlines import Deadline, DeadlineWaits, within
+from runtara.stdlib.deadlines import Deadline, tried_within, waits_within
 from runtara.stdlib.failures import StepFailed, clipped, encode_error, step_failure
 from runtara.stdlib.schemas import fitting
 from runtara.stdlib.steps import Scenario, StartScenarioStep
@@ -40,17 +39,8 @@ async def start(
     data = fitting(
         dict(inputs), scenario.input_schema, f"the input of {step.id!r} for {scenario.id!r}", "CHILD_INPUT_INVALID"
     )
-    tries = run.tries(step, key)
-
-    async def attempt() -> Any:
-        suffix = f"{run.place.suffix}~{tries.failed}" if tries.failed else run.place.suffix
-        live = partial(_live, run, step, data, body, scenario, key, suffix)
-        if step.timeout_ms is None:
-            return await live(None)
-        name = f"{key}/%deadline{suffix}"
-        return await within(run, step, step.timeout_ms, name, "CHILD_TIMEOUT", live)
-
-    return await tries.until_success(attempt)
+    live = partial(_live, run, step, data, body, scenario, key)
+    return await tried_within(run, step, key, "CHILD_TIMEOUT", live)
 
 
 async def _live(
@@ -84,7 +74,7 @@ def _inside(
     deadline: Deadline | None,
 ) -> Run:
     info = run.execution.durable.info
-    scope_id = f"{run.place.scope_id or 'sc'}_{step.id}"
+    scope_id = run.place.scope_of(step)
     variables = {
         **scenario.variables,
         "_scenario_id": scenario.id,
@@ -101,7 +91,7 @@ def _inside(
         scope_id=scope_id,
         parent_scope_id=run.place.scope_id,
         deadline=deadline or run.place.deadline,
-        waits=run.waits if deadline is None else DeadlineWaits(run.waits, deadline),
+        waits=waits_within(run.waits, deadline),
         is_durable=run.place.is_durable and scenario.durable and step.durable,
         roots={},
     )
@@ -109,14 +99,7 @@ def _inside(
 
 
 def _wrapped(step: StartScenarioStep, scenario: Scenario, failure: StepFailed) -> StepFailed:
-    inner = failure.error
-    error = AgentError(
-        "CHILD_SCENARIO_FAILED",
-        clipped(f"the child {scenario.id!r} failed: {inner.message}", 2000),
-        category=inner.category,
-        severity=inner.severity,
-        retry_after_ms=inner.retry_after_ms,
-        attributes=inner.attributes,
-    )
+    message = clipped(f"the child {scenario.id!r} failed: {failure.error.message}", 2000)
+    error = failure.error.retold("CHILD_SCENARIO_FAILED", message)
     child_error = msgspec.json.decode(encode_error(failure.to_data()))
     return StepFailed(step, error, {"childScenarioId": scenario.id, "childError": child_error})

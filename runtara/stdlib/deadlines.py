@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import anyio
 import msgspec
@@ -13,15 +14,17 @@ import msgspec
 from runtara.agents.errors import AgentError
 from runtara.sdk.base import Durable
 from runtara.stdlib.failures import StepFailed
-from runtara.stdlib.steps import Step
+from runtara.stdlib.steps import SplitStep, StartScenarioStep, Step, WhileStep
 from runtara.stdlib.waits import Waits
 
 if TYPE_CHECKING:
     from runtara.stdlib.run import Run
 
-__all__ = ("Deadline", "DeadlineWaits", "decided_once", "within")
+__all__ = ("Deadline", "decided_once", "tried_within", "waits_within")
 
 T = TypeVar("T")
+
+_Container: TypeAlias = SplitStep | WhileStep | StartScenarioStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,12 @@ class Deadline:
         return self.at if self.outer is None else min(self.at, self.outer.earliest)
 
 
-class DeadlineWaits:
+def waits_within(waits: Waits, deadline: Deadline | None) -> Waits:
+    """The waits themselves, or those that end with the deadline."""
+    return waits if deadline is None else _DeadlineWaits(waits, deadline)
+
+
+class _DeadlineWaits:
     """``Waits`` that end with a deadline."""
 
     def __init__(self, inner: Waits, deadline: Deadline) -> None:
@@ -75,14 +83,32 @@ class DeadlineWaits:
         await self.inner.interrupt()
 
 
-async def within(
-    run: Run, step: Step, timeout_ms: int, key: str, code: str, body: Callable[[Deadline], Awaitable[T]]
+async def tried_within(
+    run: Run, step: _Container, key: str, code: str, body: Callable[[str, Deadline | None], Awaitable[T]]
 ) -> T:
-    """What ``body`` returns, if it does within the time, which runs from the first attempt on.
+    """What ``body`` returned at last, tried as often as the step says, each try within the time that it says.
+
+    A try is given its suffix of the keys that count the failed tries inside, and its deadline.
 
     Raises:
-        StepFailed: the time is over; with that code and the category ``timeout``.
+        StepFailed: it failed finally; when the time was over, with that code and the category ``timeout``.
     """
+    tries = run.tries(step, key)
+
+    async def attempt() -> T:
+        # The steps inside begin to count anew with each try of what is around them.
+        suffix = f"{run.place.suffix}~{tries.failed}" if tries.failed else run.place.suffix
+        if step.timeout_ms is None:
+            return await body(suffix, None)
+        return await _within(run, step, step.timeout_ms, f"{key}/%deadline{suffix}", code, partial(body, suffix))
+
+    return await tries.until_success(attempt)
+
+
+async def _within(
+    run: Run, step: Step, timeout_ms: int, key: str, code: str, body: Callable[[Deadline], Awaitable[T]]
+) -> T:
+    """What ``body`` returns, if it does within the time, which runs from the first attempt of the instance on."""
     durable = run.durable_of()
     at = await decided_once(durable, key, timedelta(milliseconds=timeout_ms))
     deadline = Deadline(step, at, code, durable.now, run.place.deadline)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from random import Random
 from typing import Any, Final
 
@@ -69,7 +68,3 @@ class Execution:
             resources=self.resources,
             connection=connection,
         )
-
-    def in_ms(self, milliseconds: float) -> Any:
-        """The time so many milliseconds from now."""
-        return self.durable.now() + timedelta(milliseconds=milliseconds)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from runtara.stdlib.failures import StepFailed
-from runtara.stdlib.waits import Blocked, LaneWaits, Wait, wait_together
+from runtara.stdlib.waits import Blocked, LaneWaits, Wait, first_time, wait_together
 
 if TYPE_CHECKING:
     from runtara.stdlib.run import Run
@@ -97,8 +97,7 @@ class Lanes:
             if any(wait.is_interruption for wait in waits):
                 await self._all_wait.wait()
             else:
-                until = min((wait.until for wait in waits if wait.until is not None), default=None)
-                await self.run.execution.durable.pause_until(until)
+                await self.run.execution.durable.pause_until(first_time(waits))
                 came = not self._all_wait.is_set()
             group.cancel_scope.cancel()
         self._active += came

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from runtara.agents.errors import AgentError
-from runtara.stdlib.deadlines import Deadline, DeadlineWaits, within
+from runtara.stdlib.deadlines import Deadline, tried_within, waits_within
 from runtara.stdlib.failures import StepFailed, step_failure
 from runtara.stdlib.lanes import Lanes
 from runtara.stdlib.schemas import fitting
 from runtara.stdlib.steps import SplitStep, Step, WhileStep
-from runtara.stdlib.tries import Tries
 from runtara.stdlib.values import ValueFailed
 from runtara.stdlib.waits import LaneWaits, Waits
 
@@ -38,20 +36,12 @@ async def split(
         StepFailed: the first item that failed, or the whole took too long.
     """
     items = _items_of(given[0], step)
-    tries = run.tries(step)
+    key = run.key(step)
 
-    async def attempt() -> list[Any]:
-        suffix = _suffix(run, tries)
-        key = run.key(step)
+    async def attempt(suffix: str, deadline: Deadline | None) -> list[Any]:
+        return await _Split(run, step, items, given[1], body, extras, key, suffix, deadline).results()
 
-        async def go(deadline: Deadline | None) -> list[Any]:
-            return await _Split(run, step, items, given[1], body, extras, key, suffix, deadline).results()
-
-        if step.timeout_ms is None:
-            return await go(None)
-        return await within(run, step, step.timeout_ms, f"{key}/%deadline{suffix}", "SPLIT_TIMEOUT", go)
-
-    return await tries.until_success(attempt)
+    return await tried_within(run, step, key, "SPLIT_TIMEOUT", attempt)
 
 
 def _items_of(value: Any, step: SplitStep) -> list[Any]:
@@ -149,23 +139,16 @@ class _Split:
             "iteration": {"index": index, "indices": list(indices), "item": item},
             "loop": {"index": index, "outputs": None},
         }
-        waits = waits if self.deadline is None else DeadlineWaits(waits, self.deadline)
+        prefix = f"{self.key}[{index}]/"
         place = replace(
-            _place(self.run, self.step, f"{self.key}[{index}]/", indices, waits, roots, self.deadline, self.suffix),
+            _place(self.run, self.step, prefix, indices, waits, roots, self.deadline, self.suffix),
             is_durable=self.run.place.is_durable and self.step.durable,
         )
         return type(self.run)(self.run.execution, place, item, variables)
 
     def _wrapped(self, index: int, failure: StepFailed) -> StepFailed:
         inner = failure.error
-        error = AgentError(
-            inner.code,
-            f"Split step failed at index {index}: {inner.message}",
-            category=inner.category,
-            severity=inner.severity,
-            retry_after_ms=inner.retry_after_ms,
-            attributes=inner.attributes,
-        )
+        error = inner.retold(inner.code, f"Split step failed at index {index}: {inner.message}")
         made = StepFailed(self.step, error, {**failure.facts, "index": index})
         made.__cause__ = failure
         return made
@@ -196,19 +179,11 @@ async def repeat(
     Raises:
         StepFailed: an iteration failed, or the whole took too long.
     """
-    tries = run.tries(step)
 
-    async def attempt() -> dict[str, Any]:
-        suffix = _suffix(run, tries)
+    async def attempt(suffix: str, deadline: Deadline | None) -> dict[str, Any]:
+        return await _While(run, step, condition, body, variables, extras, suffix, deadline).outputs()
 
-        async def go(deadline: Deadline | None) -> dict[str, Any]:
-            return await _While(run, step, condition, body, variables, extras, suffix, deadline).outputs()
-
-        if step.timeout_ms is None:
-            return await go(None)
-        return await within(run, step, step.timeout_ms, f"{run.key(step)}/%deadline{suffix}", "WHILE_TIMEOUT", go)
-
-    return await tries.until_success(attempt)
+    return await tried_within(run, step, run.key(step), "WHILE_TIMEOUT", attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +230,8 @@ class _While:
         variables.pop("_previousOutputs", None)
         if index > 0:
             variables["_previousOutputs"] = last
-        waits = self.run.waits if self.deadline is None else DeadlineWaits(self.run.waits, self.deadline)
         prefix = f"{self.run.key(self.step)}[{index}]/"
-        place = _place(self.run, self.step, prefix, indices, waits, roots, self.deadline, self.suffix)
+        place = _place(self.run, self.step, prefix, indices, self.run.waits, roots, self.deadline, self.suffix)
         try:
             return await self.body(type(self.run)(self.run.execution, place, self.run.data, variables))
         except StepFailed as failure:
@@ -272,17 +246,12 @@ class _While:
 # ---- what both do
 
 
-def _suffix(run: Run, tries: Tries) -> str:
-    """Of the keys that count the failed tries of the steps inside: another one for each try of the loop."""
-    return f"{run.place.suffix}~{tries.failed}" if tries.failed else run.place.suffix
-
-
 def _loop_variables(run: Run, step: Step, indices: tuple[int, ...]) -> dict[str, Any]:
     return {"_index": indices[-1], "_loop_indices": list(indices), "_scope_id": _scope_id(run, step, indices[-1])}
 
 
 def _scope_id(run: Run, step: Step, index: int) -> str:
-    return f"{run.place.scope_id or 'sc'}_{step.id}_{index}"
+    return f"{run.place.scope_of(step)}_{index}"
 
 
 def _place(
@@ -301,7 +270,7 @@ def _place(
         output_schema={},
         suffix=suffix,
         indices=indices,
-        waits=waits,
+        waits=waits_within(waits, deadline),
         roots={**run.place.roots, **roots},
         scope_id=_scope_id(run, step, indices[-1]),
         parent_scope_id=run.place.scope_id,

@@ -60,6 +60,10 @@ class Place:
     roots: Mapping[str, Any] = field(default_factory=dict)
     """More roots for references."""
 
+    def scope_of(self, step: s.Step) -> str:
+        """The scope of the graph that a step of this one runs; an item's or an iteration's has its index behind it."""
+        return f"{self.scope_id or 'sc'}_{step.id}"
+
 
 class Run:
     """The context of a graph: its data, its variables, and what its steps have come to."""

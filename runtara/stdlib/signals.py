@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from runtara.agents.errors import AgentError
-from runtara.stdlib.deadlines import decided_once
+from runtara.stdlib.deadlines import decided_once, waits_within
 from runtara.stdlib.notes import emit
 from runtara.stdlib.schemas import fitting
 from runtara.stdlib.steps import DelayStep, Step, WaitForSignalStep
@@ -41,20 +41,10 @@ async def delay(run: Run, step: DelayStep, milliseconds: Any, extras: dict[str, 
     at = await decided_once(durable, run.key(step), timedelta(milliseconds=duration_ms))
     if durable.now() < at:
         if durable is run.execution.volatile:
-            await durable.sleep_until(_not_after_deadline(run, at))
-            _check_deadline(run, at)
+            await waits_within(durable, run.place.deadline).sleep_until(at)
         else:
             await run.waits.sleep_until(at)
     return {"duration_ms": duration_ms}
-
-
-def _not_after_deadline(run: Run, at: datetime) -> datetime:
-    return at if run.place.deadline is None else min(at, run.place.deadline.earliest)
-
-
-def _check_deadline(run: Run, at: datetime) -> None:
-    if run.place.deadline is not None and at > run.place.deadline.earliest:
-        run.place.deadline.check()
 
 
 def _milliseconds(value: Any, what: str) -> int:
@@ -145,7 +135,7 @@ def _inside(run: Run, step: WaitForSignalStep, key: str) -> Run:
         run.place,
         output_schema={},
         prefix=f"{key}/",
-        scope_id=f"{run.place.scope_id or 'sc'}_{step.id}",
+        scope_id=run.place.scope_of(step),
         parent_scope_id=run.place.scope_id,
     )
     return type(run)(run.execution, place, run.data, {**run.variables, "_signal_id": key})

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from runtara.sdk.base import Durable
 
-__all__ = ("Blocked", "LaneWaits", "Wait", "Waits", "wait_together")
+__all__ = ("Blocked", "LaneWaits", "Wait", "Waits", "first_time", "wait_together")
 
 _LANE_SLEEP: Final = timedelta(seconds=30)
 """As long as this a lane waits where it is."""
@@ -82,12 +82,17 @@ class LaneWaits:
             raise Blocked([Wait()])
 
 
+def first_time(waits: Sequence[Wait]) -> datetime | None:
+    """The earliest time that one of them waits for."""
+    return min((wait.until for wait in waits if wait.until is not None), default=None)
+
+
 async def wait_together(durable: Durable, waits: Sequence[Wait]) -> None:
     """Wait for the first of them, alone now. Returns when one may be over; suspends the instance if that takes long."""
     await durable.interrupt()
     if any(wait.is_interruption for wait in waits):
         return
-    until = min((wait.until for wait in waits if wait.until is not None), default=None)
+    until = first_time(waits)
     names = sorted({wait.signal for wait in waits if wait.signal is not None})
     if names:
         await durable.wait_any(names, until=until)

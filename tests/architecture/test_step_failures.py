@@ -10,15 +10,15 @@ from runtara.dsl.step_types import STEP_TYPES
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = tomllib.loads((ROOT / "schema" / "step_failures.toml").read_text())
-# Functions that take the code of a failure among their arguments; constants elsewhere are something else.
-RAISERS = {"AgentError", "ValueFailed", "fitting", "within", "_told"}
+# Functions and methods that take the code of a failure among their arguments; constants elsewhere are something else.
+RAISERS = {"AgentError", "ValueFailed", "fitting", "retold", "tried_within", "_told"}
 
 
 def codes() -> Iterator[str]:
     for path in (ROOT / "runtara" / "stdlib").rglob("*.py"):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in RAISERS:
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in RAISERS:
                 yield from (code for argument in node.args for code in constants(argument))
             elif is_code_choice(node):
                 yield from constants(node)
