@@ -31,6 +31,7 @@ from runtara.core.persistence.base import Outcome, OutcomeKind, Persistence, Sav
 from runtara.core.persistence.postgres import Pool, PostgresPersistence, make_pool
 from runtara.core.persistence.postgres.columns import plain_checkpoint_columns
 from runtara.core.persistence.postgres.link import Link
+from runtara.core.persistence.postgres.prepared import Prepared
 from runtara.core.persistence.postgres.statements import load_statements
 from runtara.core.writer import Writer
 from runtara.ids import CheckpointKey, InstanceId, InstanceNo, TenantId
@@ -52,10 +53,13 @@ create table bare_checkpoint (
     primary key (instance_no, key)
 )
 """
-ONE = "insert into bare_checkpoint (instance_no, epoch, key, state) values (%s, %s, %s, %s) on conflict do nothing"
+ONE: LiteralString = (
+    "insert into bare_checkpoint (instance_no, epoch, key, state)"
+    " values ($1::int8, $2::int4, $3::text, $4::bytea) on conflict do nothing"
+)
 BARE = (
     "insert into bare_checkpoint (instance_no, epoch, key, state)"
-    " select * from unnest(%s::int8[], %s::int4[], %s::text[], %s::bytea[]) on conflict do nothing"
+    " select * from unnest($1::int8[], $2::int4[], $3::text[], $4::bytea[]) on conflict do nothing"
 )
 LOCKED = load_statements("runtara.core.persistence.postgres", "writes.sql")["save_plain_checkpoints"]
 FENCED = LOCKED.replace("for share of i", "")
@@ -83,14 +87,14 @@ class Direct:
     """A persistence that can do nothing but run one statement, for a ``Writer``."""
 
     def __init__(self, pool: Pool, statement: LiteralString) -> None:
-        self._link = Link(pool)
-        self._statement = statement
+        self._statement = Prepared("direct", statement)
+        self._link = Link(pool, self._statement)
 
     async def write(self, batch: Sequence[Write]) -> Sequence[Outcome]:
         """Every outcome is DONE."""
         columns = plain_checkpoint_columns(cast("Sequence[SaveCheckpoint]", batch))
         async with self._link.use() as connection:
-            await connection.execute(self._statement, columns, prepare=True)
+            await self._statement.execute(connection, [column.binary for column in columns])
         return [Outcome(OutcomeKind.DONE)] * len(batch)
 
     async def aclose(self) -> None:
@@ -127,11 +131,13 @@ class SelfClocked:
 @asynccontextmanager
 async def one_by_one(pool: Pool) -> AsyncIterator[Save]:
     """A commit per checkpoint, one after the other on one connection."""
-    link, lock = Link(pool), asyncio.Lock()
+    statement = Prepared("one", ONE)
+    link = Link(pool, statement)
 
     async def save(write: SaveCheckpoint) -> None:
-        async with lock, link.use() as connection:
-            await connection.execute(ONE, (write.instance_no, write.epoch, write.key, write.state), prepare=True)
+        numbers = write.instance_no.to_bytes(8, "big"), write.epoch.to_bytes(4, "big")
+        async with link.use() as connection:
+            await statement.execute(connection, (*numbers, write.key.encode(), write.state))
 
     yield save
     await link.aclose()

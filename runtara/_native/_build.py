@@ -27,6 +27,7 @@ uint32_t rt_crc32c_portable(uint32_t sum, const uint8_t *data, size_t size);
 const char *rt_crc32c_kind(void);
 void rt_seal(const uint8_t *stored, const uint32_t *sizes, const uint8_t *codecs, const uint32_t *raw_sizes,
              size_t count, uint8_t *headers);
+rt_verdict rt_inspect_one(const uint8_t *envelope, size_t size, uint32_t raw_bytes_max);
 void rt_inspect(const uint8_t *envelopes, const uint32_t *sizes, size_t count,
                 uint32_t raw_bytes_max, uint8_t *verdicts);
 """

@@ -14,7 +14,7 @@ from runtara._native.base import ENVELOPE_HEADER_BYTES, Codec, Verdict
 from runtara.limits import CHECKPOINT_BYTES_MAX
 from runtara.protocol.framing import HEADER_BYTES, frame_too_long
 
-__all__ = ("crc32c", "crc32c_kind", "cut_frames", "inspect", "seal")
+__all__ = ("crc32c", "crc32c_kind", "cut_frames", "inspect", "inspect_one", "seal")
 
 # What is about to be written whole needs no zeros first.
 _new: Final = ffi.new_allocator(should_clear_after_alloc=False)
@@ -58,6 +58,12 @@ def seal(stored: Sequence[bytes], codecs: Sequence[Codec], raw_sizes: Sequence[i
     written = ffi.buffer(headers)[:]
     starts = range(0, len(written), ENVELOPE_HEADER_BYTES)
     return [written[at : at + ENVELOPE_HEADER_BYTES] + one for at, one in zip(starts, stored, strict=True)]
+
+
+def inspect_one(envelope: bytes) -> Verdict:
+    """See ``Native.inspect_one``."""
+    verdict: Verdict = _VERDICTS[lib.rt_inspect_one(envelope, len(envelope), CHECKPOINT_BYTES_MAX)]
+    return verdict
 
 
 def inspect(envelopes: Sequence[bytes]) -> list[Verdict]:

@@ -11,7 +11,7 @@ from runtara._native.base import ENVELOPE_HEADER_BYTES, ENVELOPE_VERSION, Codec,
 from runtara.limits import CHECKPOINT_BYTES_MAX
 from runtara.protocol.framing import cut_frames
 
-__all__ = ("crc32c", "cut_frames", "inspect", "seal")
+__all__ = ("crc32c", "cut_frames", "inspect", "inspect_one", "seal")
 
 _COVERED_HEADER: Final = struct.Struct("!BBI")
 _HEADER: Final = struct.Struct("!BBII")
@@ -28,18 +28,8 @@ def seal(stored: Sequence[bytes], codecs: Sequence[Codec], raw_sizes: Sequence[i
     return [_seal_one(*one) for one in zip(stored, codecs, raw_sizes, strict=True)]
 
 
-def inspect(envelopes: Sequence[bytes]) -> list[Verdict]:
-    """See ``Native.inspect``."""
-    return [_inspect_one(envelope) for envelope in envelopes]
-
-
-def _seal_one(stored: bytes, codec: Codec, raw_size: int) -> bytes:
-    covered = _COVERED_HEADER.pack(ENVELOPE_VERSION, codec, raw_size)
-    checksum = _continue_crc32c(crc32c(covered), stored)
-    return covered + checksum.to_bytes(4, "big") + stored
-
-
-def _inspect_one(envelope: bytes) -> Verdict:
+def inspect_one(envelope: bytes) -> Verdict:
+    """See ``Native.inspect_one``."""
     if len(envelope) < ENVELOPE_HEADER_BYTES:
         return Verdict.TOO_SHORT
     version, codec, raw_size, checksum = _HEADER.unpack_from(envelope)
@@ -54,6 +44,17 @@ def _inspect_one(envelope: bytes) -> Verdict:
     if checksum != _continue_crc32c(crc32c(envelope[: _COVERED_HEADER.size]), stored):
         return Verdict.WRONG_SUM
     return Verdict.SOUND
+
+
+def inspect(envelopes: Sequence[bytes]) -> list[Verdict]:
+    """See ``Native.inspect``."""
+    return [inspect_one(envelope) for envelope in envelopes]
+
+
+def _seal_one(stored: bytes, codec: Codec, raw_size: int) -> bytes:
+    covered = _COVERED_HEADER.pack(ENVELOPE_VERSION, codec, raw_size)
+    checksum = _continue_crc32c(crc32c(covered), stored)
+    return covered + checksum.to_bytes(4, "big") + stored
 
 
 def _continue_crc32c(checksum: int, data: bytes) -> int:

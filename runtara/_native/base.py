@@ -50,5 +50,8 @@ class Native(Protocol):
         The three sequences are equally long; sizes fit into 32 bits.
         """
 
+    def inspect_one(self, envelope: bytes) -> Verdict:
+        """What is wrong with it. A sound envelope may still hold a compressed state that cannot be unpacked."""
+
     def inspect(self, envelopes: Sequence[bytes]) -> list[Verdict]:
-        """What is wrong with each. A sound envelope may still hold a compressed state that cannot be unpacked."""
+        """The same, of each."""

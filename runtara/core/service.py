@@ -230,14 +230,14 @@ class InstanceConnection:
     def _save(self, session: Session, message: m.SaveCheckpoint, reply: Reply) -> None:
         key = parse_checkpoint_key(message.key)
         _limit("checkpoint_bytes", message.state, _ENVELOPE_BYTES_MAX)
-        if not native.check((message.state,))[0]:
+        if not native.is_sound(message.state):
             raise InvalidRequest("the checkpoint envelope is damaged", hint="Send it again.", key=message.key)
         write = writes.SaveCheckpoint(
             session.instance_no, session.epoch, key, message.state, message.consumes_signal_no
         )
 
         def done(outcome: Outcome | RuntaraError) -> None:
-            if isinstance(outcome, Outcome) and outcome.kind is OutcomeKind.DONE:
+            if isinstance(outcome, Outcome) and outcome.kind is _DONE:
                 reply.send(_SAVED)
             elif isinstance(outcome, Outcome) and outcome.kind is OutcomeKind.FOUND:
                 reply.send(m.CheckpointSaved(outcome.state))
@@ -379,6 +379,7 @@ class InstanceConnection:
 
 
 _SAVED: Final = m.CheckpointSaved()
+_DONE: Final = OutcomeKind.DONE
 
 
 def _current(instance: Instance, epoch: int) -> Instance:

@@ -60,10 +60,11 @@ class Writer:
             raise Overloaded("too many writes wait for the database", retry_after_ms=_RETRY_AFTER_MS)
         if self._has_ended:
             raise Unavailable("the server is stopping", retry_after_ms=1000)
+        if not self._writes:
+            self._wake.set()
         self._writes.append(write)
         self._dones.append(done)
         self._bytes += size
-        self._wake.set()
 
     async def write(self, write: Write) -> Outcome:
         """``submit``, and wait for the outcome. Cancelling the wait does not cancel the write."""

@@ -61,6 +61,7 @@ class TestAgreement:
     @settings(max_examples=500)
     def test_they_judge_alike(self, c: Native, envelopes: list[bytes]) -> None:
         assert c.inspect(envelopes) == _python.inspect(envelopes)
+        assert [c.inspect_one(one) for one in envelopes] == _python.inspect(envelopes)
 
     @staticmethod
     def _cut(native: Native, buffer: bytes, frame_bytes_max: int) -> object:

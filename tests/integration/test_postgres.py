@@ -233,6 +233,18 @@ async def test_a_cancelled_write_leaves_a_usable_connection(
     }
 
 
+async def test_a_batch_larger_than_the_buffers_of_a_socket_arrives_whole(
+    postgres_persistence: PostgresPersistence,
+) -> None:
+    instance_no = await running(postgres_persistence)
+    states = {f"k{number:02}": bytes([number]) * 1024 * 1024 for number in range(16)}
+    batch = [save(instance_no, key, state) for key, state in states.items()]
+    with anyio.fail_after(30):
+        assert list(await postgres_persistence.write(batch)) == [Outcome(OutcomeKind.DONE)] * len(batch)
+    for key, state in states.items():
+        assert await postgres_persistence.find_checkpoint(instance_no, CheckpointKey(key)) == state
+
+
 # ---- limits of time
 
 

@@ -118,6 +118,7 @@ static void check_inspect(const uint8_t *data, size_t size)
     const uint32_t sizes[] = {(uint32_t)size};
     uint8_t verdict = 255;
     rt_inspect(envelope, sizes, 1, 1 << 24, &verdict);
+    EXPECT(rt_inspect_one(envelope, size, 1 << 24) == verdict);
     EXPECT(verdict <= RT_WRONG_SUM);
     EXPECT((verdict == RT_TOO_SHORT) == (size < RT_ENVELOPE_HEADER_BYTES));
     free(envelope);

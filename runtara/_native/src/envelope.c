@@ -27,7 +27,7 @@ void rt_seal(const uint8_t *stored, const uint32_t *sizes, const uint8_t *codecs
     }
 }
 
-static rt_verdict inspect_one(const uint8_t *envelope, size_t size, uint32_t raw_bytes_max)
+rt_verdict rt_inspect_one(const uint8_t *envelope, size_t size, uint32_t raw_bytes_max)
 {
     if (size < RT_ENVELOPE_HEADER_BYTES)
         return RT_TOO_SHORT;
@@ -49,7 +49,7 @@ void rt_inspect(const uint8_t *envelopes, const uint32_t *sizes, size_t count, u
                 uint8_t *verdicts)
 {
     for (size_t i = 0; i < count; i++) {
-        verdicts[i] = (uint8_t)inspect_one(envelopes, sizes[i], raw_bytes_max);
+        verdicts[i] = (uint8_t)rt_inspect_one(envelopes, sizes[i], raw_bytes_max);
         envelopes += sizes[i];
     }
 }

@@ -143,6 +143,7 @@ class NativeContract:
         verdicts = native.inspect([sound, damaged, sound])
         assert verdicts[0] is verdicts[2] is Verdict.SOUND
         assert verdicts[1] is not Verdict.SOUND
+        assert native.inspect_one(damaged) is verdicts[1]
 
     @pytest.mark.parametrize(
         ("codec", "stored", "raw_size", "verdict"),
@@ -174,6 +175,7 @@ class NativeContract:
             sound + b"!",
             sound[:-1] + b"!",
         )
+        assert [native.inspect_one(one) for one in damaged] == native.inspect(damaged)
         assert native.inspect(damaged) == [
             Verdict.TOO_SHORT,
             Verdict.TOO_SHORT,

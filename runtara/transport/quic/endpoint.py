@@ -23,6 +23,7 @@ FAR_DATAGRAM_BYTES: Final = 1200
 
 _RECEIVE_BYTES: Final = 8192
 _SHORT_HEADER_BYTES: Final = 1 + CONNECTION_ID_BYTES
+_CLOSED: Final = Phase.CLOSED  # bound once, see channel.py
 
 
 class Endpoint(ABC):
@@ -102,7 +103,7 @@ class Endpoint(ABC):
 
     def touch(self, channel: QuicChannel) -> None:
         """The channel may have something to send: it does so at the end of this step of the loop."""
-        if channel.is_dirty or channel.phase is Phase.CLOSED:
+        if channel.is_dirty or channel.phase is _CLOSED:
             return
         channel.is_dirty = True
         self._dirty.append(channel)

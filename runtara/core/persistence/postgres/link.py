@@ -11,6 +11,7 @@ import anyio
 from runtara.core.persistence.postgres.arrays import accept_arrays
 from runtara.core.persistence.postgres.errors import translated
 from runtara.core.persistence.postgres.pool import Connection, Pool, has_broken
+from runtara.core.persistence.postgres.prepared import Prepared
 
 __all__ = ("Link",)
 
@@ -25,10 +26,11 @@ _SETTINGS: Final = {
 
 
 class Link:
-    """One connection for one user at a time."""
+    """One connection for one user at a time, which knows the ``prepared`` statements."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, *prepared: Prepared) -> None:
         self._pool = pool
+        self._prepared = prepared
         self._lock = anyio.Lock(fast_acquire=True)
         self._connection: Connection | None = None
 
@@ -51,6 +53,16 @@ class Link:
                 await self._connection.close()
                 self._connection = None
             with translated():
-                self._connection = await self._pool.connect_alone(_SETTINGS)
-            accept_arrays(self._connection)
+                self._connection = await self._open()
         return self._connection
+
+    async def _open(self) -> Connection:
+        connection = await self._pool.connect_alone(_SETTINGS)
+        try:
+            accept_arrays(connection)
+            for statement in self._prepared:
+                await statement.prepare(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection

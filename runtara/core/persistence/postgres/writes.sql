@@ -9,11 +9,12 @@
 select from instance where instance_no = any(%(instance_nos)s) order by instance_no for no key update
 
 -- name: save_plain_checkpoints
--- Alone and committing by itself: what most batches are. Positional, because nothing else is as hot.
+-- Alone and committing by itself: what most batches are. Executed by libpq itself (prepared.py), because nothing else
+-- is as hot.
 insert into checkpoint (instance_no, epoch, key, state, created_at)
 select instance_no, epoch, key, state, now() from (
     select t.instance_no, t.epoch, t.key, t.state
-    from unnest(%s::int8[], %s::int4[], %s::text[], %s::bytea[]) with ordinality as t (instance_no, epoch, key, state, n)
+    from unnest($1::int8[], $2::int4[], $3::text[], $4::bytea[]) with ordinality as t (instance_no, epoch, key, state, n)
     join instance i on i.instance_no = t.instance_no and i.epoch = t.epoch and i.status = 'running'
     order by t.instance_no, t.n
     for share of i

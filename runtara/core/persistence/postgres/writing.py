@@ -26,6 +26,7 @@ from runtara.core.persistence.postgres.database import Database, Parameters, Row
 from runtara.core.persistence.postgres.errors import Violation, translated
 from runtara.core.persistence.postgres.link import Link
 from runtara.core.persistence.postgres.pool import Connection, Pool
+from runtara.core.persistence.postgres.prepared import Prepared
 from runtara.core.persistence.postgres.segments import Segment, cut
 from runtara.core.persistence.postgres.statements import load_statements
 from runtara.core.state import Change
@@ -34,6 +35,7 @@ from runtara.errors import OutcomeUnknown
 __all__ = ("Writing", "change_in", "outcome_of")
 
 _SQL: Final = load_statements(__package__, "writes.sql")
+_SAVE_PLAIN: Final = Prepared("save_plain_checkpoints", _SQL["save_plain_checkpoints"])
 _DONE: Final = Outcome(OutcomeKind.DONE)
 
 
@@ -42,7 +44,7 @@ class Writing:
 
     def __init__(self, pool: Pool) -> None:
         self._database = Database(pool)
-        self._link = Link(pool)
+        self._link = Link(pool, _SAVE_PLAIN)
 
     async def aclose(self) -> None:
         """Close what is not the pool's. Safe twice."""
@@ -72,12 +74,11 @@ def _is_plain(batch: Sequence[Write]) -> bool:
 
 async def _save_plain(connection: Connection, batch: Sequence[SaveCheckpoint]) -> Sequence[Outcome]:
     with translated(lost=OutcomeUnknown):
-        cursor = await connection.execute(
-            _SQL["save_plain_checkpoints"], columns.plain_checkpoint_columns(batch), prepare=True
-        )
-        if cursor.rowcount == len(batch):
+        parameters = [column.binary for column in columns.plain_checkpoint_columns(batch)]
+        result = await _SAVE_PLAIN.execute(connection, parameters)
+        if result.ntuples == len(batch):
             return [_DONE] * len(batch)
-        saved = [checkpoint_no for (checkpoint_no,) in await cursor.fetchall()]
+        saved = [int.from_bytes(result.get_value(row, 0) or b"", "big") for row in range(result.ntuples)]
         return await _explain_plain(connection, batch, saved)
 
 
