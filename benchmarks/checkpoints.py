@@ -174,14 +174,12 @@ async def measure_all(arguments: argparse.Namespace) -> None:
             COMMIT: await stack.enter_async_context(group_commit.one_by_one(pool)),
             GROUP_COMMIT: await stack.enter_async_context(group_commit.group_commit(pool, group_commit.BARE)),
         }
-        prototypes = {}
+        peer = None
         if arguments.prototype is not None:
-            for library in arguments.library:
-                running = prototype(arguments.prototype, library, database_url=private.url)
-                prototypes[library] = await stack.enter_async_context(running)
+            peer = await stack.enter_async_context(prototype(arguments.prototype, database_url=private.url))
         tables = {}
         for count in arguments.connections:
-            tables[count] = await measure_table(count, arguments, instances, floors, ways, prototypes)
+            tables[count] = await measure_table(count, arguments, instances, floors, ways, peer)
             show(count, tables[count], list(ways))
         judge(tables, list(ways))
 
@@ -192,10 +190,12 @@ async def measure_table(
     instances: Instances,
     floors: Mapping[str, Any],
     ways: Mapping[str, Way],
-    prototypes: Mapping[str, Prototype],
+    peer: Prototype | None,
 ) -> Table:
     """All ways in turns, with that many connections. The order changes: each leaves the disk something to do."""
-    table = Table({name: Row() for name in (*floors, *ways)}, {library: PrototypeRow() for library in prototypes})
+    table = Table(
+        {name: Row() for name in (*floors, *ways)}, {library: PrototypeRow() for library in ways if peer is not None}
+    )
 
     async def measure_row(name: str, prefix: str) -> None:
         if name in floors:
@@ -205,9 +205,13 @@ async def measure_table(
         table.rows[name].loads.append(load)
 
     async def measure_prototype(library: str, _: str) -> None:
-        table.prototypes[library].seen.append(await prototypes[library].measure(count, arguments.seconds))
+        assert peer is not None
+        table.prototypes[library].seen.append(await peer.measure(library, count, arguments.seconds))
 
-    everybody = [*((measure_row, name) for name in table.rows), *((measure_prototype, name) for name in prototypes)]
+    everybody = [
+        *((measure_row, name) for name in table.rows),
+        *((measure_prototype, name) for name in table.prototypes),
+    ]
     for turn in range(arguments.rounds):
         for measure, name in random.Random(turn).sample(everybody, len(everybody)):
             await measure(name, f"steps/{count}/{turn}/{name}")

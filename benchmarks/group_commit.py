@@ -51,7 +51,7 @@ BARE_TABLE = b"""
 create table bare_checkpoint (
     instance_no bigint, key text collate "C", epoch int, state bytea, created_at timestamptz default now(),
     primary key (instance_no, key)
-)
+) with (autovacuum_enabled = off)
 """
 ONE: LiteralString = (
     "insert into bare_checkpoint (instance_no, epoch, key, state)"

@@ -51,39 +51,31 @@ class Seen(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Prototype:
-    """Its server, which serves with one library."""
+    """A copy of it, filled in."""
 
-    library: str
     folder: Path
-    port: int
 
-    async def measure(self, connections: int, seconds: float) -> Seen:
-        """Once, with a fresh process of clients."""
-        words = (self.library, str(self.port), str(connections), str(seconds), *_ENDPOINT)
-        process = await _start(self.folder, "client.py", *words)
-        out, _ = await process.communicate()
-        return msgspec.json.decode(out, type=Seen)
+    async def measure(self, library: str, connections: int, seconds: float) -> Seen:
+        """Once, with fresh processes: its clients leave without a word, so its server would ask for them for long."""
+        port = str(_free_port())
+        async with _running(self.folder, "server.py", library, port, "--fastarr", *_ENDPOINT) as server:
+            assert server.stdout is not None
+            if await server.stdout.readline() != b"up\n":
+                raise SystemExit("the server of the prototype did not start")
+            words = (library, port, str(connections), str(seconds), *_ENDPOINT)
+            async with _running(self.folder, "client.py", *words) as client:
+                assert client.stdout is not None
+                return msgspec.json.decode(await client.stdout.readline(), type=Seen)
 
 
 @asynccontextmanager
-async def prototype(origin: Path, library: str, *, database_url: str) -> AsyncIterator[Prototype]:
-    """The prototype of a folder, until the end of the block. The table it uses is its own."""
+async def prototype(origin: Path, *, database_url: str) -> AsyncIterator[Prototype]:
+    """The prototype of a folder, for the length of the block. The table it uses is its own."""
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute(_TABLE)
-    with TemporaryDirectory(prefix="runtara-prototype-") as temporary:
-        folder = Path(temporary)
-        _fill_in(origin, folder, database_url)
-        port = _free_port()
-        process = await _start(folder, "server.py", library, str(port), "--fastarr", *_ENDPOINT)
-        try:
-            assert process.stdout is not None
-            if await process.stdout.readline() != b"up\n":
-                raise SystemExit(f"the server of the prototype in {origin} did not start")
-            yield Prototype(library, folder, port)
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    with TemporaryDirectory(prefix="runtara-prototype-") as folder:
+        _fill_in(origin, Path(folder), database_url)
+        yield Prototype(Path(folder))
 
 
 def _fill_in(origin: Path, folder: Path, database_url: str) -> None:
@@ -103,7 +95,14 @@ def _free_port() -> int:
         return port
 
 
-async def _start(folder: Path, program: str, *words: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def _running(folder: Path, program: str, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
         sys.executable, program, *words, cwd=folder, stdout=asyncio.subprocess.PIPE
     )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
