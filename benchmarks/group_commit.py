@@ -62,7 +62,7 @@ BARE = (
     " select * from unnest($1::int8[], $2::int4[], $3::text[], $4::bytea[]) on conflict do nothing"
 )
 LOCKED = load_statements("runtara.core.persistence.postgres", "writes.sql")["save_plain_checkpoints"]
-FENCED = LOCKED.replace("for share of i", "")
+FENCED = LOCKED.replace("for share", "offset 0")
 
 
 @dataclass

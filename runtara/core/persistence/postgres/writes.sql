@@ -3,6 +3,10 @@
 -- Fencing is exact: each statement takes a lock on the rows of its instances and checks epoch and status under it, so a
 -- batch that waited for somebody else's change sees that change (docs/decisions/0001). Rows are locked in the order
 -- of their numbers by everybody who locks several.
+--
+-- What is joined with a condition that looks rare (running, unanswered) is joined laterally, behind a fence (for share,
+-- offset 0): one look-up by key for each write, whatever the planner believes of a table that it has not seen yet. As
+-- plain joins they read all that runs, or all signals that wait, for every batch of a young database.
 
 -- name: lock_instances
 -- First in a transaction of several statements: those that follow see all that was committed before the lock.
@@ -12,12 +16,16 @@ select from instance where instance_no = any(%(instance_nos)s) order by instance
 -- Alone and committing by itself: what most batches are. Executed by libpq itself (prepared.py), because nothing else
 -- is as hot.
 insert into checkpoint (instance_no, epoch, key, state, created_at)
-select instance_no, epoch, key, state, now() from (
-    select t.instance_no, t.epoch, t.key, t.state
-    from unnest($1::int8[], $2::int4[], $3::text[], $4::bytea[]) with ordinality as t (instance_no, epoch, key, state, n)
-    join instance i on i.instance_no = t.instance_no and i.epoch = t.epoch and i.status = 'running'
-    order by t.instance_no, t.n
-    for share of i
+select given.instance_no, given.epoch, given.key, given.state, now()
+from (
+    select * from unnest($1::int8[], $2::int4[], $3::text[], $4::bytea[])
+        with ordinality as t (instance_no, epoch, key, state, n)
+    order by instance_no, n
+) given
+cross join lateral (
+    select from instance i
+    where i.instance_no = given.instance_no and i.epoch = given.epoch and i.status = 'running'
+    for share
 ) allowed
 on conflict (instance_no, key) do nothing
 returning checkpoint_no
@@ -57,8 +65,11 @@ with input as (
     from input t
     left join instance i using (instance_no)
     left join checkpoint c using (instance_no, key)
-    left join signal s on s.signal_no = t.signal_no and s.instance_no = t.instance_no
-        and s.kind = 'custom' and s.answer is null
+    left join lateral (
+        select s.signal_no from signal s
+        where s.signal_no = t.signal_no and s.instance_no = t.instance_no and s.kind = 'custom' and s.answer is null
+        offset 0
+    ) s on true
 ), saved as (
     insert into checkpoint (instance_no, epoch, key, state, created_at)
     select instance_no, epoch, key, state, now() from judged where outcome = 'done' order by n
@@ -125,7 +136,11 @@ with input as (
         end as outcome
     from input t
     left join instance i using (instance_no)
-    left join signal s on s.signal_no = t.signal_no and s.instance_no = t.instance_no and s.answer is null
+    left join lateral (
+        select s.signal_no, s.kind from signal s
+        where s.signal_no = t.signal_no and s.instance_no = t.instance_no and s.answer is null
+        offset 0
+    ) s on true
 ), answered as (
     update signal s set answer = 'acknowledged', answered_at = now()
     from judged j where j.outcome = 'done' and s.signal_no = j.signal_no
