@@ -19,6 +19,8 @@ from runtara.core.persistence.base import (
     SaveCheckpoint,
 )
 from runtara.core.persistence.postgres import Pool, PostgresPersistence, make_pool
+from runtara.core.persistence.postgres.link import Link
+from runtara.core.persistence.postgres.prepared import Prepared
 from runtara.core.state import Change
 from runtara.errors import IllegalTransition, InternalError, OutcomeUnknown, Unavailable
 from runtara.ids import CheckpointKey, InstanceId, InstanceNo, TenantId
@@ -243,6 +245,18 @@ async def test_a_batch_larger_than_the_buffers_of_a_socket_arrives_whole(
         assert list(await postgres_persistence.write(batch)) == [Outcome(OutcomeKind.DONE)] * len(batch)
     for key, state in states.items():
         assert await postgres_persistence.find_checkpoint(instance_no, CheckpointKey(key)) == state
+
+
+async def test_a_statement_that_the_connection_has_forgotten_is_prepared_again(database_url: str) -> None:
+    statement = Prepared("answer", "select $1::int4 + 1")
+    async with make_pool(database_url) as pool:
+        link = Link(pool, statement)
+        for _ in range(2):
+            async with link.use() as connection:
+                result = await statement.execute(connection, [(41).to_bytes(4, "big")])
+                assert result.get_value(0, 0) == (42).to_bytes(4, "big")
+                await connection.execute("deallocate all")
+        await link.aclose()
 
 
 # ---- limits of time

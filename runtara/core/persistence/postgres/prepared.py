@@ -12,7 +12,7 @@ from typing import Final, LiteralString
 
 import psycopg
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 
 from runtara.core.persistence.postgres.pool import Connection
@@ -20,6 +20,8 @@ from runtara.core.persistence.postgres.pool import Connection
 __all__ = ("Prepared",)
 
 _GOOD: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+# "The prepared statement does not exist", so nothing was done. After a rollback psycopg deallocates all there are.
+_FORGOTTEN: Final = b"26000"
 
 
 class Prepared:
@@ -30,7 +32,7 @@ class Prepared:
         self._preparation = f"prepare {name} as {statement}"
 
     async def prepare(self, connection: Connection) -> None:
-        """Let the connection know the statement. Once for each connection."""
+        """Let the connection know the statement."""
         await connection.execute(self._preparation)
 
     async def execute(self, connection: Connection, parameters: Sequence[bytes]) -> PGresult:
@@ -43,15 +45,20 @@ class Prepared:
         Raises:
             psycopg.Error: the server's, or that the connection was lost.
         """
-        pgconn = connection.pgconn
-        try:
-            result = await self._exchange(pgconn, parameters)
-        except BaseException:
-            pgconn.finish()
-            raise
+        result = await self._attempt(connection.pgconn, parameters)
+        if result.error_field(DiagnosticField.SQLSTATE) == _FORGOTTEN:
+            await self.prepare(connection)
+            result = await self._attempt(connection.pgconn, parameters)
         if result.status not in _GOOD:
             raise error_from_result(result)
         return result
+
+    async def _attempt(self, pgconn: PGconn, parameters: Sequence[bytes]) -> PGresult:
+        try:
+            return await self._exchange(pgconn, parameters)
+        except BaseException:
+            pgconn.finish()
+            raise
 
     async def _exchange(self, pgconn: PGconn, parameters: Sequence[bytes]) -> PGresult:
         formats = [Format.BINARY] * len(parameters)
