@@ -343,6 +343,14 @@ class SideBySide(RuleBasedStateMachine):
                 self.withdraw(place)
 
     @rule(data=st.data())
+    def pause_and_resume(self, data: st.DataObject) -> None:
+        for place in self.draw_from(data, Status.RUNNING):
+            row = self.tables.instances[self.memory.instance(place)]
+            self.ask(place, SignalKind.PAUSE)
+            self.write([self.change_to(data, place, row.epoch, Change.PAUSE)])
+            self.write([_simply(place, row.epoch, Change.RESUME)])
+
+    @rule(data=st.data())
     def wait_and_be_signalled(self, data: st.DataObject) -> None:
         for place in self.draw_from(data, Status.RUNNING):
             row = self.tables.instances[self.memory.instance(place)]
