@@ -35,8 +35,9 @@ async def running(command: Command, *arguments: str, **env: str):
             line = await process.stdout.readline()
         yield process, line.decode()
     finally:
+        # Not by force: the database of a server that was killed lives on, and waits for the next one.
         if process.returncode is None:
-            process.kill()
+            process.terminate()
         await process.communicate()
 
 
