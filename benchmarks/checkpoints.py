@@ -6,9 +6,9 @@
 The real path: ``runtara serve`` on a PostgreSQL with fsync, and in a second process as many running instances as
 connections, each registered over QUIC with its minted credential and saving one sealed checkpoint of 200 bytes after
 the other (``benchmarks.checkpoint_clients``). The floors: the same rows committed by one process that does nothing
-else, one by one and as a group commit without fencing (``benchmarks.group_commit``). Where its folder
-is given, the prototype that the real path is held against (``benchmarks.prototype``) runs beside them. Ways take turns
-within a round, so that a busy moment of the machine meets all of them. Quote the ratios.
+else, one by one and as a group commit without fencing (``benchmarks.group_commit``). Where its folder is given, the
+prototype that the real path is held against runs beside them (``benchmarks.prototype``). Ways take turns within a
+round, so that a busy moment of the machine meets all of them. Quote the ratios.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.checkpoint_clients import ClientProcess, Identity, Order
 from benchmarks.figures import Load, expect_at_least, expect_at_most, percentile
 from benchmarks.loops import run
 from benchmarks.machine import Watch
-from benchmarks.prototype import Prototype, Seen, prototype
+from benchmarks.prototype import Prototype, Seen, prototype, typical
 from benchmarks.serving import PrivateDatabase, Served, database, serving
 from runtara.clock import SystemClock
 from runtara.core.credentials import CredentialMint
@@ -73,30 +73,13 @@ class Row:
 
 
 @dataclass
-class PrototypeRow:
-    """The prototype with one library and one number of connections, over all rounds."""
-
-    seen: list[Seen] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """Per second, the median of the rounds."""
-        return statistics.median(one.rps for one in self.seen)
-
-    @property
-    def p50_ms(self) -> float:
-        """The median of the rounds."""
-        return statistics.median(one.p50_ms for one in self.seen)
-
-
-@dataclass
 class Table:
     """All ways with one number of connections."""
 
     rows: dict[str, Row]
     """By the name of the way."""
-    prototypes: dict[str, PrototypeRow]
-    """By the name of the library, where the prototype was run."""
+    prototypes: dict[str, list[Seen]]
+    """What each round saw of the prototype, by the name of the library, where it was run."""
 
 
 class Instances:
@@ -193,9 +176,7 @@ async def measure_table(
     peer: Prototype | None,
 ) -> Table:
     """All ways in turns, with that many connections. The order changes: each leaves the disk something to do."""
-    table = Table(
-        {name: Row() for name in (*floors, *ways)}, {library: PrototypeRow() for library in ways if peer is not None}
-    )
+    table = Table({name: Row() for name in (*floors, *ways)}, {library: [] for library in ways if peer is not None})
 
     async def measure_row(name: str, prefix: str) -> None:
         if name in floors:
@@ -206,7 +187,7 @@ async def measure_table(
 
     async def measure_prototype(library: str, _: str) -> None:
         assert peer is not None
-        table.prototypes[library].seen.append(await peer.measure(library, count, arguments.seconds))
+        table.prototypes[library].append(await peer.measure(library, count, arguments.seconds))
 
     everybody = [
         *((measure_row, name) for name in table.rows),
@@ -228,8 +209,11 @@ def show(count: int, table: Table, libraries: Sequence[str]) -> None:
         figures = f"{row.rate:9,.0f} {row.latency_ms(50):8.2f} {row.latency_ms(99):8.2f} {row.rate / peer:19.0%}"
         cpu = f"{row.cpu_us('server_cpu_s'):12.0f}{row.cpu_us('client_cpu_s'):12.0f}" if name in libraries else ""
         print(f"{name:16}{figures}{cpu}", flush=True)
-    for library, prototypes in table.prototypes.items():
-        print(f"{f'prototype {library}':17}{prototypes.rate:8,.0f} {prototypes.p50_ms:8.2f}", flush=True)
+    for library, rounds in table.prototypes.items():
+        seen = typical(rounds)
+        figures = f"{seen.rps:8,.0f} {seen.p50_ms:8.2f} {seen.p99_ms:8.2f} {seen.rps / peer:19.0%}"
+        cpu = f"{seen.srv_cpu_us:12.0f}{seen.cli_cpu_us:12.0f}"
+        print(f"{f'prototype {library}':17}{figures}{cpu}", flush=True)
 
 
 def judge(tables: Mapping[int, Table], libraries: Sequence[str]) -> None:
@@ -240,8 +224,9 @@ def judge(tables: Mapping[int, Table], libraries: Sequence[str]) -> None:
     )
     for count, table in tables.items():
         for name in libraries:
-            if (peer := table.prototypes.get(name)) is not None:
-                rate, p50_ms = peer.rate, peer.p50_ms
+            if name in table.prototypes:
+                seen = typical(table.prototypes[name])
+                rate, p50_ms = seen.rps, seen.p50_ms
             elif (name, count) in PROTOTYPE:
                 rate, p50_ms = PROTOTYPE[name, count][0] / slower, PROTOTYPE[name, count][1] * slower
             else:

@@ -58,6 +58,11 @@ def print_envelopes(c: ModuleType) -> None:
             ways = (partial(getattr(module, verb), *arguments) for module in (_python, c))
             print_row(f"{count:6} of {size} B", *ways)
 
+    print_head("inspect one envelope, as it is", "Python", "C")
+    for size in (200, 2_000, 20_000):
+        (sealed,) = c.seal([secrets.token_bytes(size)], [Codec.RAW], [size])
+        print_row(f"{size:6} B", *(partial(module.inspect_one, sealed) for module in (_python, c)))
+
 
 def print_compression() -> None:
     """The three verbs on a state that shrinks."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import statistics
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,11 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import psycopg
+from msgspec.structs import astuple
 
 from tests.support.certificates import certificates
 
-__all__ = ("Prototype", "Seen", "prototype")
+__all__ = ("Prototype", "Seen", "prototype", "typical")
 
 _TABLE = """
 create table if not exists ckpt (
@@ -47,6 +49,11 @@ class Seen(msgspec.Struct, frozen=True):
     p99_ms: float
     srv_cpu_us: float
     cli_cpu_us: float
+
+
+def typical(rounds: Sequence[Seen]) -> Seen:
+    """The median of the rounds, figure by figure."""
+    return Seen(*map(statistics.median, zip(*map(astuple, rounds), strict=True)))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 from runtara.core.model import InstanceFilter, Status
 from runtara.core.persistence.postgres import Pool, PostgresPersistence, make_pool
 from runtara.ids import InstanceId, InstanceNo, TenantId
+from tests.support.plans import nodes_of
 
 pytestmark = pytest.mark.slow
 
@@ -162,5 +163,4 @@ def blocks_of(plan: dict[str, Any]) -> int:
 
 def scanned(plan: dict[str, Any]) -> list[str]:
     """The tables that are read from end to end."""
-    below = [table for child in plan.get("Plans", ()) for table in scanned(child)]
-    return [plan["Relation Name"], *below] if plan["Node Type"] == "Seq Scan" else below
+    return [node["Relation Name"] for node in nodes_of(plan) if node["Node Type"] == "Seq Scan"]

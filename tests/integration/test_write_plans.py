@@ -8,7 +8,7 @@ connection plans it, before any statistics exist, and what it looked at is count
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,7 @@ from runtara.core.persistence.postgres.pool import Connection
 from runtara.core.persistence.postgres.statements import load_statements
 from runtara.core.state import Change
 from runtara.ids import CheckpointKey, InstanceNo
+from tests.support.plans import nodes_of
 
 RUNNING = 500
 BATCH = [InstanceNo(number) for number in range(1, 6)]
@@ -102,12 +103,6 @@ async def looked_at(connection: Connection, statement: str, parameters: Mapping[
     await connection.execute("rollback")
     await connection.execute("deallocate asked")
     return max(rows_of(node) for node in nodes_of(row[0][0]["Plan"]))
-
-
-def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for child in plan.get("Plans", ()):
-        yield from nodes_of(child)
 
 
 def rows_of(node: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """The hot statement by libpq itself: prepared once, its parameters are binary already, its answer is one wake.
 
 A cursor of psycopg converts, adapts and counts anew at each execution. That is a fifth of a lonely commit and half of
-what this side spends on a batch (benchmarks/group_commit.py), so the one statement that is worth it does without.
+what this side spends on a batch (docs/decisions/0001), so the one statement that is worth it does without.
 """
 
 from __future__ import annotations
